@@ -1,0 +1,64 @@
+// What is behind the opaque handles of fdqc.h, and the guard that every
+// exported function runs in.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "fdqc.h"
+#include "status.h"
+
+namespace fdqc {
+
+// Counts handles that live; the constructor of Counted is the last thing
+// that can fail in a *_new function.
+struct Counted {
+  Counted();
+  ~Counted();
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+};
+
+int64_t live_handles() noexcept;
+
+// The device that a number of the ABI names. Throws InvalidArgument or
+// DeviceUnavailable.
+c10::Device device_of(int32_t device);
+
+// One side of the memory. Rows are kept with room to grow; [0, count) are
+// patterns.
+struct PatternSide {
+  int64_t count = 0;
+  at::Tensor rows;           // [room, 2n] float32, on the device
+  std::vector<int64_t> ids;  // [count]
+
+  at::Tensor active() const;  // [count, 2n]
+};
+
+}  // namespace fdqc
+
+struct fdqc_weights : fdqc::Counted {
+  int32_t n = 0;
+  std::vector<at::Tensor> tensors;  // the six of weights_new, on the device
+};
+
+struct fdqc_projection : fdqc::Counted {
+  int32_t n = 0, d = 0;
+  at::Tensor weight, bias;  // [n,d], [n]
+};
+
+struct fdqc_patterns : fdqc::Counted {
+  int32_t n = 0;
+  c10::Device device = c10::kCPU;
+  fdqc::PatternSide sides[2];
+};
+
+struct fdqc_states : fdqc::Counted {
+  int32_t n = 0;
+  c10::Device device = c10::kCPU;
+  at::Tensor loaded_real, loaded_imag;  // [n]
+  // [slots, n]: state_imag never moves, so one row serves all slots.
+  at::Tensor real;
+};

@@ -1,0 +1,3 @@
+module github.com/fdqc-cockpit/fdqc
+
+go 1.26
