@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "fdqc.h"
@@ -27,12 +28,20 @@ int64_t live_handles() noexcept;
 // DeviceUnavailable.
 c10::Device device_of(int32_t device);
 
+struct PreparedSide;  // match.h
+
 // One side of the memory. Rows are kept with room to grow; [0, count) are
 // patterns.
 struct PatternSide {
   int64_t count = 0;
   at::Tensor rows;           // [room, 2n] float32, on the device
   std::vector<int64_t> ids;  // [count]
+  // Raised by every put and truncate that changes the side.
+  uint64_t version = 0;
+  // What matching derives from the rows, made when first needed and again
+  // when prepared_version is no longer version. Written under the gate only.
+  mutable std::shared_ptr<const PreparedSide> prepared;
+  mutable uint64_t prepared_version = 0;
 
   at::Tensor active() const;  // [count, 2n]
 };
