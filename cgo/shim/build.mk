@@ -1,0 +1,92 @@
+# The shim: a make fragment for the top-level Makefile.
+#
+# Reads  LIBTORCH  folder of LibTorch with include/ and lib/
+#        BUILD     folder for what is built (build)
+# Offers shim            $(BUILD)/libfdqc.so and $(BUILD)/libfdqc_faults.so
+#        shim-test       builds and runs the C++ tests
+#        shim-test-asan  the same under AddressSanitizer
+
+BUILD ?= build
+
+SHIM_DIR := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+SHIM_SOURCES := $(wildcard $(SHIM_DIR)/*.cc)
+SHIM_TESTS := $(wildcard $(SHIM_DIR)/tests/*.cc)
+SHIM_OUT := $(BUILD)/shim
+
+SHIM_CXXFLAGS := -std=c++17 -O3 -fPIC -fvisibility=hidden -pthread \
+	-Wall -Wextra -Werror -D_GLIBCXX_USE_CXX11_ABI=1 -MMD -MP \
+	-I$(SHIM_DIR) -isystem $(LIBTORCH)/include \
+	-isystem $(LIBTORCH)/include/torch/csrc/api/include
+# --no-as-needed: a test that names only templates still needs the library.
+# --disable-new-dtags is some linkers' default; RUNPATH is what cgo/torch reads.
+SHIM_LIBS := -L$(LIBTORCH)/lib -Wl,--no-as-needed -ltorch_cpu -lc10 \
+	-Wl,--as-needed -ldl -pthread
+SHIM_RUNPATH := -Wl,--enable-new-dtags,-rpath,$(LIBTORCH)/lib
+# What LibTorch itself needs lies outside its lib folder and is found by its
+# own run paths; the linker need not look.
+SHIM_LINK := -Wl,--allow-shlib-undefined
+SHIM_ASAN := -O1 -g -fno-omit-frame-pointer -fsanitize=address
+
+SHIM_OBJECTS := $(SHIM_SOURCES:$(SHIM_DIR)/%.cc=$(SHIM_OUT)/plain/%.o)
+SHIM_FAULT_OBJECTS := $(SHIM_SOURCES:$(SHIM_DIR)/%.cc=$(SHIM_OUT)/faults/%.o)
+SHIM_TEST_OBJECTS := $(SHIM_TESTS:$(SHIM_DIR)/%.cc=$(SHIM_OUT)/faults/%.o)
+SHIM_ASAN_OBJECTS := $(SHIM_SOURCES:$(SHIM_DIR)/%.cc=$(SHIM_OUT)/asan/%.o) \
+	$(SHIM_TESTS:$(SHIM_DIR)/%.cc=$(SHIM_OUT)/asan/%.o)
+
+# Objects are made anew when LibTorch or the flags are others than before.
+SHIM_STAMP := $(SHIM_OUT)/flags
+SHIM_STAMP_TEXT := $(CXX) $(SHIM_CXXFLAGS) $(SHIM_LIBS)
+ifneq ($(shell cat $(SHIM_STAMP) 2>/dev/null),$(strip $(SHIM_STAMP_TEXT)))
+.PHONY: $(SHIM_STAMP)
+endif
+
+$(SHIM_STAMP):
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(strip $(SHIM_STAMP_TEXT))' > $@
+
+$(SHIM_OUT)/plain/%.o: $(SHIM_DIR)/%.cc $(SHIM_STAMP)
+	@mkdir -p $(@D)
+	$(CXX) $(SHIM_CXXFLAGS) -c $< -o $@
+
+# Only what the guard is in differs, but every file has the guard in it.
+$(SHIM_OUT)/faults/%.o: $(SHIM_DIR)/%.cc $(SHIM_STAMP)
+	@mkdir -p $(@D)
+	$(CXX) $(SHIM_CXXFLAGS) -DFDQC_FAULTS -c $< -o $@
+
+$(SHIM_OUT)/asan/%.o: $(SHIM_DIR)/%.cc $(SHIM_STAMP)
+	@mkdir -p $(@D)
+	$(CXX) $(SHIM_CXXFLAGS) $(SHIM_ASAN) -DFDQC_FAULTS -c $< -o $@
+
+SHIM_SO_FLAGS = -shared -pthread $(SHIM_RUNPATH) $(SHIM_LINK) \
+	-Wl,--version-script=$(SHIM_DIR)/exports.map -Wl,-z,defs \
+	-Wl,-soname,$(@F)
+
+$(BUILD)/libfdqc.so: $(SHIM_OBJECTS) $(SHIM_DIR)/exports.map
+	$(CXX) $(SHIM_SO_FLAGS) $(SHIM_OBJECTS) $(SHIM_LIBS) -o $@.new
+	mv $@.new $@
+
+$(BUILD)/libfdqc_faults.so: $(SHIM_FAULT_OBJECTS) $(SHIM_DIR)/exports.map
+	$(CXX) $(SHIM_SO_FLAGS) $(SHIM_FAULT_OBJECTS) $(SHIM_LIBS) -o $@.new
+	mv $@.new $@
+
+$(BUILD)/shim_tests: $(SHIM_FAULT_OBJECTS) $(SHIM_TEST_OBJECTS)
+	$(CXX) $^ $(SHIM_RUNPATH) $(SHIM_LINK) $(SHIM_LIBS) -lgtest -lgtest_main \
+		-o $@
+
+$(BUILD)/shim_tests_asan: $(SHIM_ASAN_OBJECTS)
+	$(CXX) -fsanitize=address $^ $(SHIM_RUNPATH) $(SHIM_LINK) $(SHIM_LIBS) \
+		-lgtest -lgtest_main -o $@
+
+.PHONY: shim shim-test shim-test-asan
+shim: $(BUILD)/libfdqc.so $(BUILD)/libfdqc_faults.so
+
+shim-test: $(BUILD)/shim_tests
+	$(BUILD)/shim_tests --gtest_brief=1
+
+shim-test-asan: $(BUILD)/shim_tests_asan
+	ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
+	LSAN_OPTIONS=suppressions=$(SHIM_DIR)/tests/lsan.supp:print_suppressions=0 \
+	$(BUILD)/shim_tests_asan --gtest_brief=1
+
+-include $(SHIM_OBJECTS:.o=.d) $(SHIM_FAULT_OBJECTS:.o=.d) \
+	$(SHIM_TEST_OBJECTS:.o=.d) $(SHIM_ASAN_OBJECTS:.o=.d)
