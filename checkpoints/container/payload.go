@@ -1,0 +1,128 @@
+package container
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
+	"slices"
+)
+
+// locatePayloads checks every local header and descriptor against the directory. The records must follow each
+// other from the first byte to the directory with nothing between them: a hole could hide a record
+// from readers that use the directory and show it to readers that stream.
+func locatePayloads(data []byte, entries []entry, stop int64) error {
+	order := make([]*entry, len(entries))
+	for i := range entries {
+		order[i] = &entries[i]
+	}
+	slices.SortStableFunc(order, func(a, b *entry) int {
+		switch {
+		case a.header < b.header:
+			return -1
+		case a.header > b.header:
+			return 1
+		}
+		return 0
+	})
+	var at int64
+	for _, e := range order {
+		if e.header < at {
+			return refuse(e.header, "record %q overlaps the record before it, which ends at %d", e.name, at)
+		}
+		if e.header > at {
+			return refuse(at, "%d bytes before record %q belong to no record", e.header-at, e.name)
+		}
+		if err := readLocal(data, e, stop); err != nil {
+			return err
+		}
+		at = e.end
+	}
+	if at != stop {
+		return refuse(at, "%d bytes before the directory belong to no record", stop-at)
+	}
+	return nil
+}
+
+func readLocal(data []byte, e *entry, stop int64) error {
+	if e.header+sizeLocal > stop {
+		return refuse(e.header, "record %q: local header runs into the directory", e.name)
+	}
+	r := reader{data: data, at: e.header}
+	if sig := r.u32(); sig != sigLocal {
+		return refuse(e.header, "record %q: signature %#x, expected a local header", e.name, sig)
+	}
+	r.at += 2 // version
+	flags, method := r.u16(), r.u16()
+	r.at += 4 // time and date
+	crc, packed, size := r.u32(), uint64(r.u32()), uint64(r.u32())
+	nameLen, extraLen := int64(r.u16()), int64(r.u16())
+	if flags != e.flags || method != 0 {
+		return refuse(e.header, "record %q: local flags %#x and method %d differ from the directory's %#x and 0", e.name, flags, method, e.flags)
+	}
+	e.payload = r.at + nameLen + extraLen
+	if e.payload > stop || e.size > stop-e.payload {
+		return refuse(e.header, "record %q: %d bytes run into the directory", e.name, e.size)
+	}
+	if name := data[r.at : r.at+nameLen]; !bytes.Equal(name, []byte(e.name)) {
+		return refuse(e.header, "record %q is called %.80q in its local header", e.name, name)
+	}
+	wide, err := readExtra(data, r.at+nameLen, extraLen)
+	if err != nil {
+		return err
+	}
+	if len(wide) >= 16 {
+		// The order is full size, stored size. PyTorch's writer leaves the stored size zero here.
+		wideSize, widePacked := binary.LittleEndian.Uint64(wide), binary.LittleEndian.Uint64(wide[8:])
+		if wideSize != uint64(e.size) && wideSize != 0 || widePacked != uint64(e.size) && widePacked != 0 {
+			return refuse(e.header, "record %q: local zip64 sizes %d and %d, %d in the directory", e.name, wideSize, widePacked, e.size)
+		}
+	}
+	streamed := flags&flagDescriptor != 0
+	same := func(local, central uint64) bool {
+		return local == central || streamed && local == 0 || wide != nil && local == max32
+	}
+	if !same(packed, uint64(e.size)) || !same(size, uint64(e.size)) || !same(uint64(crc), uint64(e.crc)) {
+		return refuse(e.header, "record %q: local sizes %d and %d and checksum %#08x, %d and %#08x in the directory", e.name, packed, size, crc, e.size, e.crc)
+	}
+	e.end = e.payload + e.size
+	if streamed {
+		return readDescriptor(data, e, wide != nil, stop)
+	}
+	return nil
+}
+
+// readDescriptor reads the sizes and the checksum behind a payload: 16 bytes, 24 with zip64.
+func readDescriptor(data []byte, e *entry, wide bool, stop int64) error {
+	length := int64(16)
+	if wide {
+		length = 24
+	}
+	if length > stop-e.end {
+		return refuse(e.end, "record %q: descriptor runs into the directory", e.name)
+	}
+	r := reader{data: data, at: e.end}
+	sig, crc := r.u32(), r.u32()
+	var packed, size uint64
+	if wide {
+		packed, size = r.u64(), r.u64()
+	} else {
+		packed, size = uint64(r.u32()), uint64(r.u32())
+	}
+	if sig != sigDescriptor || crc != e.crc || packed != uint64(e.size) || size != uint64(e.size) {
+		return refuse(e.end, "record %q: descriptor (signature %#x, checksum %#08x, sizes %d and %d) differs from the directory (%#08x, %d)", e.name, sig, crc, packed, size, e.crc, e.size)
+	}
+	e.end += length
+	return nil
+}
+
+func checkSums(data []byte, entries []entry, acceptNone bool) error {
+	for _, e := range entries {
+		if e.crc == 0 && e.size > 0 && acceptNone {
+			continue
+		}
+		if got := crc32.ChecksumIEEE(data[e.payload : e.payload+e.size]); got != e.crc {
+			return refuse(e.payload, "record %q: checksum of its bytes is %#08x, %#08x is recorded", e.name, got, e.crc)
+		}
+	}
+	return nil
+}

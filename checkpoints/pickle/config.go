@@ -1,0 +1,69 @@
+package pickle
+
+// Limits bound one Decode. A zero field means its default.
+type Limits struct {
+	// Values is the number of values that may be pushed, 2,000,000 by default.
+	Values int
+	// Stack is the height of the stack, 1,048,576 by default.
+	Stack int
+	// Depth is the nesting of the finished value, 1,000 by default.
+	Depth int
+	// KeyBytes is the number of bytes hashed for dict keys: 64 MiB and 16 times the input by default.
+	KeyBytes int64
+}
+
+func (l Limits) withDefaults(input int) Limits {
+	if l.Values <= 0 {
+		l.Values = 2_000_000
+	}
+	if l.Stack <= 0 {
+		l.Stack = 1 << 20
+	}
+	if l.Depth <= 0 {
+		l.Depth = 1000
+	}
+	if l.KeyBytes <= 0 {
+		l.KeyBytes = 64<<20 + 16*int64(input)
+	}
+	return l
+}
+
+// Maker makes a value of a call's arguments. Its error names what was expected.
+type Maker func(args []Value) (Value, error)
+
+// Class says what may be done with a global.
+type Class struct {
+	// Value is what the name itself stands for; nil: the Global.
+	Value Value
+	// Reduce is the result of calling it, New that of making an instance. nil: refused.
+	Reduce, New Maker
+}
+
+// Registry lists the globals that a pickle may name, by exact module and name.
+type Registry map[Global]Class
+
+// Config is what Decode needs besides the bytes.
+type Config struct {
+	Limits Limits
+	// Globals are the names that may occur.
+	Globals Registry
+	// Opaque lets other names through as symbolic calls, for listings.
+	Opaque bool
+	// Persistent finds an object by its persistent id. nil: such objects are refused.
+	Persistent func(id Value) (Value, error)
+}
+
+// Standard is a Registry of the harmless names of Python itself: OrderedDict, set, frozenset, bytearray and
+// the way protocol 2 writes bytes. It returns a new map that the caller may add to.
+func Standard() Registry {
+	r := Registry{
+		Global{"collections", "OrderedDict"}: {Reduce: newOrderedDict},
+		Global{"_codecs", "encode"}:          {Reduce: encodeLatin1},
+	}
+	for _, module := range []string{"builtins", "__builtin__"} {
+		r[Global{module, "set"}] = Class{Reduce: newSet}
+		r[Global{module, "frozenset"}] = Class{Reduce: newSet}
+		r[Global{module, "bytearray"}] = Class{Reduce: newByteArray}
+	}
+	return r
+}
