@@ -1,0 +1,119 @@
+# fdqc: `make help` lists what can be made here.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BUILD ?= build
+override BUILD := $(abspath $(BUILD))
+BENCHFLAGS ?=
+FUZZTIME ?= 1m
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION)
+
+# What is found or installed is kept in files, so that a recipe reads it when
+# it runs and not when make starts.
+native = $(MAKE) -f cgo/shim/build.mk BUILD=$(BUILD) LIBTORCH="$$(cat $(BUILD)/libtorch.path)"
+with_shim = FDQC_LIB=$(BUILD)/libfdqc.so FDQC_FAULTS_LIB=$(BUILD)/libfdqc_faults.so
+with_peers = FDQC_PEERS_PYTHON="$$(cat $(BUILD)/peers.path)"
+# -count=1: the cache of test results knows nothing of the shim.
+go_test = env $(with_shim) $(with_peers) python3 scripts/gotest.py --counts $(BUILD)/test-counts
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- set-up and build ----
+
+.PHONY: setup
+setup: ## find LibTorch 2.11.0, or install it into the cache folder
+	@scripts/prerequisites
+	@mkdir -p $(BUILD)
+	@found=$$(scripts/setup --last $(BUILD)/libtorch.path); echo "$$found" >$(BUILD)/libtorch.path
+
+.PHONY: shim
+shim: setup
+	@$(native) shim
+
+.PHONY: build
+build: shim ## build build/fdqc, with the shim build/libfdqc.so beside it
+	@go build -ldflags "$(LDFLAGS)" -o $(BUILD)/fdqc ./engine/cmd/fdqc
+
+.PHONY: demo
+demo: build ## judge the shipped actions: learn from one part, judge the other
+	@$(BUILD)/fdqc doctor --data-dir $(BUILD)/demo/doctor
+	@scripts/demo $(BUILD)/fdqc $(BUILD)/demo
+
+.PHONY: peers
+peers: ## make the Python environment of PyTorch 2.11 that tests and bench compare with
+	@mkdir -p $(BUILD)
+	@found=$$(scripts/peers); echo "$$found" >$(BUILD)/peers.path
+
+.PHONY: tools
+tools:
+	@mkdir -p $(BUILD)
+	@found=$$(scripts/tools); echo "$$found" >$(BUILD)/tools.path
+
+# ---- tests ----
+
+.PHONY: test
+test: ## run every test, the conformance check and the linters
+	@scripts/prerequisites tests
+	@mkdir -p $(BUILD)
+	@rm -f $(BUILD)/test-counts
+	@$(MAKE) build
+	@$(MAKE) test-shim
+	@$(MAKE) test-asan
+	@$(MAKE) peers
+	@$(MAKE) test-go
+	@$(MAKE) test-race
+	@$(MAKE) conformance
+	@$(MAKE) lint
+	@python3 scripts/gotest.py --sum $(BUILD)/test-counts
+
+.PHONY: test-shim
+test-shim: setup ## run the C++ tests of the shim
+	@$(native) shim-test
+
+.PHONY: test-asan
+test-asan: setup ## run the C++ tests of the shim under AddressSanitizer
+	@$(native) shim-test-asan
+
+.PHONY: test-go
+test-go: build peers ## run the Go tests
+	@$(go_test) go -count=1 ./...
+
+.PHONY: test-race
+test-race: build peers ## run the Go tests under the race detector
+	@$(go_test) race -race -short -count=1 ./...
+
+.PHONY: conformance
+conformance: build ## compare with the numbers of the Python reference
+	@python3 engine/cmd/fdqc/testdata/conformance/check.py $(BUILD)/fdqc | tee $(BUILD)/conformance.log
+	@awk '/^[0-9]+ passed, [0-9]+ failed/ {print "conformance", $$1, $$3, 0; n = 1} END {exit !n}' \
+		$(BUILD)/conformance.log >>$(BUILD)/test-counts
+
+.PHONY: lint
+lint: tools ## run the linters of Go, shell and Python; findings are errors
+	@tools=$$(cat $(BUILD)/tools.path); \
+	$$tools/golangci-lint run ./...; \
+	$$tools/golangci-lint fmt --diff ./...; \
+	$$tools/shellcheck $$(grep -lE '^#!/usr/bin/env (ba)?sh' scripts/* .ci/*); \
+	$$tools/ruff check --no-cache .; \
+	echo "lint: no findings"
+
+.PHONY: soak
+soak: build peers ## run what takes too long for every change: races, fuzzing, endurance
+	@$(with_shim) $(with_peers) FUZZTIME=$(FUZZTIME) scripts/soak
+
+# ---- measurement ----
+
+.PHONY: bench
+bench: build peers ## measure rows per second beside a vectorised PyTorch program
+	@$(with_shim) $(with_peers) $(BUILD)/fdqc bench --output $(BUILD)/bench.json $(BENCHFLAGS)
+
+.PHONY: clean
+clean: ## remove what was built here; the cache folder stays
+	rm -rf $(BUILD)
