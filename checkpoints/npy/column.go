@@ -106,6 +106,9 @@ func (c *Column) AppendText(text string) {
 // TextAsInt64 makes Finish write a Text column as '<i8'. Every text must then be a decimal int64.
 func (c *Column) TextAsInt64() { c.asInt64 = true }
 
+// Err is the first error met so far.
+func (c *Column) Err() error { return c.err }
+
 func (c *Column) accepts(kind Kind, size int) bool {
 	if c.kind != kind || c.size != size {
 		c.fail(fmt.Errorf("array %q: %w: an element of kind %c, expected kind %c", c.name, ErrValue, kind, c.kind))
