@@ -36,8 +36,7 @@ func CreateOutput(path string, stdout io.Writer, atomic func(path string) (Sink,
 	if exists && info.IsDir() {
 		return nil, fmt.Errorf("create output %s: it is a directory, expected a file name", path)
 	}
-	// Links below /dev lead to what the process was given; replacing one would replace the link.
-	direct := exists && (!info.Mode().IsRegular() || strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/proc/"))
+	direct := exists && (!info.Mode().IsRegular() || isDescriptor(path))
 	layout, err := formatOf(path, path != "-" && !direct, ".jsonl or .npz")
 	if err == nil && layout == npyArray {
 		err = fmt.Errorf("%s: %w: .npy holds one array only, expected .jsonl or .npz", path, ErrFormat)
@@ -56,7 +55,8 @@ func CreateOutput(path string, stdout io.Writer, atomic func(path string) (Sink,
 		}
 		out.Sink = directSink{conn, conn}
 	case direct:
-		file, err := os.OpenFile(path, os.O_WRONLY, 0)
+		// Appending matters where standard output leads to a file: the shell has decided what is in it.
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 		if err != nil {
 			return nil, fmt.Errorf("create output: %w", err)
 		}
@@ -67,6 +67,16 @@ func CreateOutput(path string, stdout io.Writer, atomic func(path string) (Sink,
 		}
 	}
 	return out, nil
+}
+
+// isDescriptor tells whether path stands for an open file of a process, as /dev/stdout does: a link that must not be
+// replaced even when it leads to a regular file.
+func isDescriptor(path string) bool {
+	if !strings.HasPrefix(path, "/dev/") && !strings.HasPrefix(path, "/proc/") {
+		return false
+	}
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
 // directSink writes at once; what was written cannot be taken back.
