@@ -173,7 +173,10 @@ func (c *Column) encode(dst io.Writer) error {
 	} else {
 		err = c.copyRaw(w, src)
 	}
-	if err = errors.Join(err, w.Close()); err != nil {
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
 		return fmt.Errorf("array %q: %w", c.name, err)
 	}
 	return nil
@@ -187,8 +190,11 @@ func (c *Column) copyRaw(w *Writer, src io.Reader) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err != nil || w.err != nil {
-			return err
+		if err != nil {
+			return fmt.Errorf("read spool: %w", err)
+		}
+		if w.err != nil {
+			return w.err
 		}
 	}
 }
@@ -214,7 +220,7 @@ func (c *Column) copyTexts(w *Writer, src *bufio.Reader) error {
 			w.Int64s(v)
 		}
 		if w.err != nil {
-			return nil // Close reports it
+			return w.err
 		}
 	}
 	return nil

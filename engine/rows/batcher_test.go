@@ -137,7 +137,7 @@ func TestRefusedRows(t *testing.T) {
 				if !errors.As(err, &refusal) || refusal.Number != 35 || rows != 34 {
 					t.Errorf("got %v after %d rows, want the refusal of line 35 after 34 rows", err, rows)
 				}
-				if _, again := b.Next(t.Context()); again != err {
+				if _, again := b.Next(t.Context()); !errors.Is(again, err) {
 					t.Errorf("again: got %v, want %v", again, err)
 				}
 				return

@@ -55,7 +55,7 @@ func (s *lineSink) flush(least int) error {
 	if len(s.buf) == 0 || len(s.buf) < least {
 		return nil
 	}
-	_, err := s.Sink.Write(s.buf)
+	_, err := s.Write(s.buf)
 	s.buf = s.buf[:0]
 	if err != nil {
 		return fmt.Errorf("write %s: %w", s.Name, err)
