@@ -36,7 +36,7 @@ func Save(w io.Writer, root string, v pickle.Value) error {
 	}
 	for i, t := range s.tensors {
 		// Views are materialised one at a time.
-		if err := out.Add(container.StoragePrefix+strconv.Itoa(i), t.Bytes()); err != nil {
+		if err := out.AddFunc(container.StoragePrefix+strconv.Itoa(i), t.Numel()*int64(t.DType.Size()), t.writeTo); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,9 @@
 package tensor
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/pickle"
@@ -20,10 +22,19 @@ type Storage struct {
 	// Numel is the number of elements.
 	Numel int64
 	data  []byte
+	fill  func(io.Writer) error // writes the elements when there is no data
 }
 
 // Bytes are the raw little-endian elements, not to be written to.
-func (s *Storage) Bytes() []byte { return s.data }
+func (s *Storage) Bytes() []byte {
+	if s.fill == nil {
+		return s.data
+	}
+	var b bytes.Buffer
+	b.Grow(int(s.byteLen()))
+	_ = s.fill(&b) // a bytes.Buffer never fails
+	return b.Bytes()
+}
 
 func (s *Storage) byteLen() int64 { return s.Numel * int64(s.DType.Size()) }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 
@@ -83,6 +84,59 @@ func FromInt64s(values []int64, shape ...int64) *Tensor {
 	return New(Int64, shape, b)
 }
 
+// Float32Rows makes a float32 tensor of a shape that values fill from the beginning, zero behind them. It keeps
+// values, which must not change as long as the tensor is in use, and takes no memory for the zeros until Bytes.
+func Float32Rows(values []float32, shape ...int64) *Tensor {
+	return streamed(Float32, shape, int64(len(values)), func(b []byte, i int) {
+		binary.LittleEndian.PutUint32(b, math.Float32bits(values[i]))
+	})
+}
+
+// Int64Rows is Float32Rows for int64.
+func Int64Rows(values []int64, shape ...int64) *Tensor {
+	return streamed(Int64, shape, int64(len(values)), func(b []byte, i int) {
+		binary.LittleEndian.PutUint64(b, uint64(values[i]))
+	})
+}
+
+// streamed makes a tensor whose first count elements put gives one by one.
+func streamed(dtype DType, shape []int64, count int64, put func(b []byte, i int)) *Tensor {
+	t := &Tensor{DType: dtype, Shape: slices.Clone(shape), strides: contiguous(shape)}
+	numel := t.Numel()
+	if count > numel {
+		panic(fmt.Sprintf("tensor: %d elements for %s%v", count, dtype, shape))
+	}
+	size := int64(dtype.Size())
+	fill := func(w io.Writer) error {
+		const chunk = 1 << 13
+		buffer := make([]byte, min(chunk, numel)*size)
+		for from := int64(0); from < numel; from += chunk {
+			part := buffer[:min(chunk, numel-from)*size]
+			clear(part)
+			for i := from; i < min(from+chunk, count); i++ {
+				put(part[(i-from)*size:], int(i))
+			}
+			if _, err := w.Write(part); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	t.storage = &Storage{DType: dtype, Location: "cpu", Numel: numel, fill: fill}
+	return t
+}
+
+// Narrow is the view of the first n rows of a tensor; n is from 0 to its first length.
+func (t *Tensor) Narrow(n int64) *Tensor {
+	if len(t.Shape) == 0 || n < 0 || n > t.Shape[0] {
+		panic(fmt.Sprintf("tensor: %d rows of %v", n, t.Shape))
+	}
+	view := *t
+	view.Shape = slices.Clone(t.Shape)
+	view.Shape[0] = n
+	return &view
+}
+
 // contiguous gives PyTorch's strides of a fresh tensor: a dimension of length 0 counts as 1.
 func contiguous(shape []int64) []int64 {
 	strides := make([]int64, len(shape))
@@ -113,7 +167,7 @@ func (t *Tensor) Bytes() []byte {
 	if n == 0 {
 		return nil
 	}
-	data := t.storage.data
+	data := t.storage.Bytes()
 	if t.whole() {
 		data = data[t.offset*size : (t.offset+n)*size]
 		if !t.conj && !t.negative {
@@ -121,19 +175,19 @@ func (t *Tensor) Bytes() []byte {
 		}
 		data = slices.Clone(data)
 	} else {
-		data = t.gather(n, size)
+		data = t.gather(data, n, size)
 	}
 	t.flipSigns(data, int(size))
 	return data
 }
 
 // gather copies the elements of a strided view.
-func (t *Tensor) gather(n, size int64) []byte {
+func (t *Tensor) gather(data []byte, n, size int64) []byte {
 	out := make([]byte, 0, n*size)
 	index := make([]int64, len(t.Shape))
 	at := t.offset
 	for {
-		out = append(out, t.storage.data[at*size:(at+1)*size]...)
+		out = append(out, data[at*size:(at+1)*size]...)
 		i := len(index) - 1
 		for ; i >= 0; i-- {
 			index[i]++
@@ -166,6 +220,15 @@ func (t *Tensor) flipSigns(data []byte, size int) {
 			data[i] ^= 0x80
 		}
 	}
+}
+
+// writeTo writes what Bytes gives.
+func (t *Tensor) writeTo(w io.Writer) error {
+	if t.storage.fill != nil && t.whole() && t.Numel() == t.storage.Numel {
+		return t.storage.fill(w)
+	}
+	_, err := w.Write(t.Bytes())
+	return err
 }
 
 func (t *Tensor) typed(want DType) error {

@@ -1,0 +1,185 @@
+package checkpoints
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/pickle"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/tensor"
+)
+
+const (
+	maxNodes = 100_000
+	maxShown = 4096 // bytes of a string or of bytes
+)
+
+// Node is one value of a file.
+type Node struct {
+	// Kind is none, bool, int, float, str, bytes, list, tuple, set, dict, ordered_dict, tensor, parameter,
+	// storage, dtype, size, device, global or object.
+	Kind string `json:"kind"`
+	// Value is that of a scalar: bool, int64, float64, or a string for texts, for numbers beyond int64, NaN and
+	// infinities, and for names.
+	Value any `json:"value,omitempty"`
+	// Length is the number of items of a container, of characters' bytes of a text.
+	Length int `json:"length,omitempty"`
+	// DType, Shape and Location are those of a tensor; Shape is also that of a size. A scalar has an empty shape.
+	DType    string  `json:"dtype,omitempty"`
+	Shape    []int64 `json:"shape,omitzero"`
+	Location string  `json:"location,omitempty"`
+	// RequiresGrad is a tensor's flag.
+	RequiresGrad bool `json:"requires_grad,omitempty"`
+	// Items are what a container holds.
+	Items []Item `json:"items,omitempty"`
+	// State is what was set on an OrderedDict, a tensor or an object.
+	State *Node `json:"state,omitempty"`
+	// Truncated tells that not all items are listed.
+	Truncated bool `json:"truncated,omitempty"`
+}
+
+// Item is a value within a container, with its key in a dict.
+type Item struct {
+	Key   any   `json:"key,omitempty"`
+	Value *Node `json:"value"`
+}
+
+// lister walks a value. Values may share parts, so what it lists is counted.
+type lister struct {
+	left   int
+	opaque int
+}
+
+func (l *lister) node(v pickle.Value) *Node {
+	l.left--
+	switch v := v.(type) {
+	case pickle.None:
+		return &Node{Kind: "none"}
+	case pickle.Bool:
+		return &Node{Kind: "bool", Value: bool(v)}
+	case pickle.Int:
+		return &Node{Kind: "int", Value: int64(v)}
+	case pickle.BigInt:
+		return &Node{Kind: "int", Value: v.String()}
+	case pickle.Float:
+		return &Node{Kind: "float", Value: number(float64(v))}
+	case pickle.Str:
+		return &Node{Kind: "str", Value: shorten(string(v)), Length: len(v), Truncated: len(v) > maxShown}
+	case pickle.Bytes:
+		return &Node{Kind: "bytes", Value: fmt.Sprintf("%x", v[:min(len(v), 64)]), Length: len(v), Truncated: len(v) > 64}
+	case pickle.Global:
+		return &Node{Kind: "global", Value: v.String()}
+	case tensor.DType:
+		return &Node{Kind: "dtype", Value: v.String()}
+	case tensor.Size:
+		return &Node{Kind: "size", Shape: append([]int64{}, v...)}
+	case tensor.Device:
+		return &Node{Kind: "device", Value: string(v)}
+	case *tensor.Storage:
+		return &Node{Kind: "storage", DType: v.DType.String(), Shape: []int64{v.Numel}, Location: v.Location}
+	case *tensor.Tensor:
+		return l.tensor(v)
+	case *pickle.Call:
+		return l.object(v)
+	}
+	return l.container(v)
+}
+
+func (l *lister) tensor(t *tensor.Tensor) *Node {
+	n := &Node{Kind: "tensor", DType: t.DType.String(), Shape: append([]int64{}, t.Shape...), Location: t.Location(), RequiresGrad: t.RequiresGrad}
+	if t.Parameter {
+		n.Kind = "parameter"
+	}
+	if t.Attrs != nil && l.left > 0 {
+		n.State = l.node(t.Attrs)
+	}
+	return n
+}
+
+func (l *lister) object(c *pickle.Call) *Node {
+	l.opaque++
+	n := &Node{Kind: "object", Value: c.Func.String(), Length: len(c.Args.Items)}
+	l.items(n, c.Args.Items)
+	l.items(n, c.Items)
+	l.entries(n, c.Pairs)
+	if c.State != nil && l.left > 0 {
+		n.State = l.node(c.State)
+	}
+	return n
+}
+
+func (l *lister) container(v pickle.Value) *Node {
+	n := &Node{}
+	switch v := v.(type) {
+	case *pickle.List:
+		n.Kind, n.Length = "list", len(v.Items)
+		l.items(n, v.Items)
+	case *pickle.Tuple:
+		n.Kind, n.Length = "tuple", len(v.Items)
+		l.items(n, v.Items)
+	case *pickle.Set:
+		n.Kind, n.Length = "set", len(v.Items)
+		l.items(n, v.Items)
+	case *pickle.Dict:
+		n.Kind, n.Length = "dict", v.Len()
+		if v.Ordered {
+			n.Kind = "ordered_dict"
+		}
+		l.entries(n, v.Entries())
+		if v.State != nil && l.left > 0 {
+			n.State = l.node(v.State)
+		}
+	default:
+		n.Kind, n.Value = "object", pickle.Describe(v)
+	}
+	return n
+}
+
+func (l *lister) items(n *Node, items []pickle.Value) {
+	for _, item := range items {
+		if l.left <= 0 {
+			n.Truncated = true
+			return
+		}
+		n.Items = append(n.Items, Item{Value: l.node(item)})
+	}
+}
+
+func (l *lister) entries(n *Node, entries []pickle.Entry) {
+	for _, e := range entries {
+		if l.left <= 0 {
+			n.Truncated = true
+			return
+		}
+		n.Items = append(n.Items, Item{Key: keyOf(e.Key), Value: l.node(e.Value)})
+	}
+}
+
+// keyOf shows a key: text and integers as they are, the rest in words.
+func keyOf(v pickle.Value) any {
+	switch v := v.(type) {
+	case pickle.Str:
+		return shorten(string(v))
+	case pickle.Int:
+		return int64(v)
+	}
+	return pickle.Describe(v)
+}
+
+// number keeps what JSON has no number for as text.
+func number(f float64) any {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return fmt.Sprint(f)
+	}
+	return f
+}
+
+func shorten(s string) string {
+	if len(s) <= maxShown {
+		return s
+	}
+	cut := maxShown
+	for cut > 0 && s[cut]&0xc0 == 0x80 {
+		cut--
+	}
+	return s[:cut]
+}

@@ -1,0 +1,139 @@
+package checkpoints
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/container"
+)
+
+const (
+	filePerm   fs.FileMode = 0o600
+	folderPerm fs.FileMode = 0o700
+
+	patternPrefix = "patterns_"
+	patternSuffix = ".pt"
+	nameLayout    = "20060102_150405"
+)
+
+// SavePatterns writes a pattern checkpoint into a folder, which is made when absent, and returns its path. The file is
+// named patterns_<UTC yyyymmdd_hhmmss>.pt by the later of now and one second after the newest that is there, so that the order
+// of names is the order of saving even when a clock goes back. It is durable on return.
+func SavePatterns(dir string, p *PatternSet, now time.Time) (string, error) {
+	return savePatterns(dir, p, now, systemOps())
+}
+
+func savePatterns(dir string, p *PatternSet, now time.Time, ops fileOps) (string, error) {
+	if err := os.MkdirAll(dir, folderPerm); err != nil {
+		return "", fmt.Errorf("save patterns: %w", err)
+	}
+	names, err := patternFiles(dir)
+	if err != nil {
+		return "", fmt.Errorf("save patterns: %w", err)
+	}
+	at := now.UTC().Truncate(time.Second)
+	if len(names) > 0 {
+		newest, _ := patternTime(names[len(names)-1])
+		if next := newest.Add(time.Second); at.Before(next) {
+			at = next
+		}
+	}
+	path := filepath.Join(dir, patternPrefix+at.Format(nameLayout)+patternSuffix)
+	err = writeAtomic(path, filePerm, ops, func(w io.Writer) error {
+		return WritePatterns(w, container.Root(path), p)
+	})
+	if err != nil {
+		return "", fmt.Errorf("save patterns: %w", err)
+	}
+	return path, nil
+}
+
+// LatestPatterns finds the newest pattern checkpoint of a folder by name; false when there is none or no folder.
+func LatestPatterns(dir string) (string, bool, error) {
+	names, err := patternFiles(dir)
+	if err != nil {
+		return "", false, fmt.Errorf("find patterns: %w", err)
+	}
+	if len(names) == 0 {
+		return "", false, nil
+	}
+	return filepath.Join(dir, names[len(names)-1]), true, nil
+}
+
+// Rotate deletes the oldest pattern checkpoints until keep are left, at least 1, and what interrupted writers left of
+// others; only the one process that writes to the folder may call it. It returns the deleted checkpoints.
+func Rotate(dir string, keep int) ([]string, error) {
+	if keep < 1 {
+		return nil, fmt.Errorf("rotate patterns: keep %d, expected at least 1", keep)
+	}
+	names, err := patternFiles(dir)
+	if err != nil {
+		return nil, fmt.Errorf("rotate patterns: %w", err)
+	}
+	var removed []string
+	for _, name := range names[:max(len(names)-keep, 0)] {
+		path := filepath.Join(dir, name)
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return removed, fmt.Errorf("rotate patterns: %w", err)
+		}
+		removed = append(removed, path)
+	}
+	abandoned, err := filepath.Glob(filepath.Join(escapeGlob(dir), "."+patternPrefix+"*"+patternSuffix+".tmp-*"))
+	if err != nil {
+		return removed, fmt.Errorf("rotate patterns: %w", err)
+	}
+	for _, path := range abandoned {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return removed, fmt.Errorf("rotate patterns: %w", err)
+		}
+	}
+	if len(removed)+len(abandoned) > 0 {
+		if err := syncDir(dir); err != nil {
+			return removed, fmt.Errorf("rotate patterns: %w", err)
+		}
+	}
+	return removed, nil
+}
+
+// patternFiles lists the names of pattern checkpoints, oldest first.
+func patternFiles(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if _, ok := patternTime(e.Name()); ok && e.Type().IsRegular() {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// patternTime reads the time of a name.
+func patternTime(name string) (time.Time, bool) {
+	stamp, ok := strings.CutPrefix(name, patternPrefix)
+	if !ok {
+		return time.Time{}, false
+	}
+	if stamp, ok = strings.CutSuffix(stamp, patternSuffix); !ok || len(stamp) != len(nameLayout) {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(nameLayout, stamp)
+	return t, err == nil
+}
+
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
