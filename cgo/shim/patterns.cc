@@ -98,6 +98,7 @@ fdqc_status* patterns_put(fdqc_patterns* patterns, int32_t side, int64_t count,
       i = end;
     }
     to.count = after;
+    ++to.version;
   });
 }
 
@@ -107,8 +108,10 @@ fdqc_status* patterns_truncate(fdqc_patterns* patterns, int32_t side,
     PatternSide& from = side_of(patterns, side);
     require(count >= 0 && count <= from.count, "truncate patterns: count ",
             count, " is not 0 to ", from.count);
+    if (count == from.count) return;
     from.ids.resize(count);
     from.count = count;
+    ++from.version;
   });
 }
 
