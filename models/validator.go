@@ -57,6 +57,7 @@ type Validator struct {
 	drawn       func(width int)
 	warned      map[int]bool
 	call        torch.Batch // reused, so that a batch allocates nothing
+	flags       []uint8     // likewise, for batches that bring none
 }
 
 // NewValidator copies the weights to the device, with an empty memory.
@@ -186,7 +187,8 @@ func (v *Validator) markDrawn(b *Batch, first int, s *Segment) {
 		v.drawn(s.Width)
 	}
 	if b.Flags == nil {
-		b.Flags = make([]uint8, b.Count)
+		v.flags = append(v.flags[:0], make([]uint8, b.Count)...)
+		b.Flags = v.flags
 	}
 	for i := first; i < first+s.Count; i++ {
 		b.Flags[i] |= torch.RowNoAllow

@@ -1,0 +1,206 @@
+package torch
+
+/*
+#include "bridge.h"
+*/
+import "C"
+
+import (
+	"context"
+	"runtime"
+	"unsafe"
+)
+
+// MaxBatch is the largest number of rows of one call.
+const MaxBatch = 65536
+
+// Segment is a run of consecutive rows of one width.
+type Segment struct {
+	Rows       []float32 // [Count, Width]
+	Width      int
+	Count      int
+	Projection *Projection // nil when Width is n
+}
+
+// Batch is what Validate judges.
+type Batch struct {
+	Segments []Segment
+	Count    int     // rows of all segments together, 1 to MaxBatch
+	Slots    []int32 // [Count] session slots; nil: all 0
+	RowFlags []uint8 // [Count] RowSkip, RowReset, RowNoAllow; nil: none
+	Weights  *Weights
+	Patterns *Patterns
+	States   *States
+	Policy   Policy
+}
+
+// Validate judges a batch into out ([Count]). The states move only when it
+// succeeds. In steady state it allocates nothing.
+func (l *Library) Validate(ctx context.Context, b *Batch, out []Verdict) error {
+	const op = "validate"
+	if len(out) != b.Count {
+		return invalidf(op, "output of %d rows for a batch of %d", len(out), b.Count)
+	}
+	if b.Weights == nil || b.Patterns == nil || b.States == nil {
+		return invalidf(op, "weights, patterns and states are needed")
+	}
+	if err := b.check(op); err != nil {
+		return err
+	}
+	if err := l.enter(ctx); err != nil {
+		return err
+	}
+	defer l.leave()
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	if err := l.translate(b, &pins); err != nil {
+		return err
+	}
+	err := l.takeError(op, C.validate(l.table, l.batch, (*C.fdqc_verdict)(unsafe.Pointer(unsafe.SliceData(out)))))
+	b.keepAlive()
+	return err
+}
+
+// Project brings a batch into the workspace: out is [Count, n], status
+// [Count]. Of the batch it reads the segments and, for n, the states.
+func (l *Library) Project(ctx context.Context, b *Batch, out []float32, status []uint32) error {
+	const op = "project"
+	if b.States == nil {
+		return invalidf(op, "states are needed")
+	}
+	if len(out) != b.Count*b.States.n || len(status) != b.Count {
+		return invalidf(op, "outputs of %d numbers and %d statuses, expected %d and %d", len(out), len(status), b.Count*b.States.n, b.Count)
+	}
+	if err := b.check(op); err != nil {
+		return err
+	}
+	if err := l.enter(ctx); err != nil {
+		return err
+	}
+	defer l.leave()
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	if err := l.translate(b, &pins); err != nil {
+		return err
+	}
+	err := l.takeError(op, C.project(l.table, l.batch, floats(out), (*C.uint32_t)(unsafe.SliceData(status))))
+	b.keepAlive()
+	return err
+}
+
+// check compares every length before C sees an address.
+func (b *Batch) check(op string) error {
+	if b.Count < 1 || b.Count > MaxBatch {
+		return invalidf(op, "%d rows, expected 1 to %d", b.Count, MaxBatch)
+	}
+	if (b.Slots != nil && len(b.Slots) != b.Count) || (b.RowFlags != nil && len(b.RowFlags) != b.Count) {
+		return invalidf(op, "%d slots and %d flags for %d rows", len(b.Slots), len(b.RowFlags), b.Count)
+	}
+	n, rows := b.States.n, 0
+	for i := range b.Segments {
+		s := &b.Segments[i]
+		width := n
+		if s.Projection != nil {
+			width = s.Projection.d
+			if s.Projection.n != n {
+				return invalidf(op, "segment %d: projection into %d, expected %d", i, s.Projection.n, n)
+			}
+		}
+		if s.Count < 1 || s.Width != width || len(s.Rows) != s.Count*s.Width {
+			return invalidf(op, "segment %d: %d numbers for %d rows of width %d, expected rows of %d", i, len(s.Rows), s.Count, s.Width, width)
+		}
+		rows += s.Count
+	}
+	if rows != b.Count {
+		return invalidf(op, "segments of %d rows for a batch of %d", rows, b.Count)
+	}
+	for _, other := range []struct {
+		set bool
+		n   int
+	}{{b.Weights != nil, b.Weights.workspace()}, {b.Patterns != nil, b.Patterns.workspace()}} {
+		if other.set && other.n != n {
+			return invalidf(op, "weights or patterns of workspace %d, expected %d", other.n, n)
+		}
+	}
+	return nil
+}
+
+func (w *Weights) workspace() int {
+	if w == nil {
+		return 0
+	}
+	return w.n
+}
+
+func (p *Patterns) workspace() int {
+	if p == nil {
+		return 0
+	}
+	return p.n
+}
+
+// translate fills the C batch, under the gate. Addresses of Go memory that
+// it holds are pinned until the call is over.
+func (l *Library) translate(b *Batch, pins *runtime.Pinner) error {
+	if l.segmentRoom < len(b.Segments) {
+		C.free(unsafe.Pointer(l.segments))
+		l.segmentRoom = 2 * len(b.Segments)
+		l.segments = (*C.fdqc_segment)(C.calloc(C.size_t(l.segmentRoom), C.sizeof_fdqc_segment))
+	}
+	segments := unsafe.Slice(l.segments, len(b.Segments))
+	for i := range b.Segments {
+		s := &b.Segments[i]
+		pins.Pin(unsafe.SliceData(s.Rows))
+		segments[i] = C.fdqc_segment{rows: floats(s.Rows), count: C.int64_t(s.Count), width: C.int32_t(s.Width)}
+		if s.Projection != nil {
+			if s.Projection.pointer == nil {
+				return ErrClosed
+			}
+			segments[i].projection = (*C.fdqc_projection)(s.Projection.pointer)
+		}
+	}
+	c := l.batch
+	*c = C.fdqc_batch{segments: l.segments, segment_count: C.int64_t(len(b.Segments)), count: C.int64_t(b.Count)}
+	if b.Slots != nil {
+		pins.Pin(unsafe.SliceData(b.Slots))
+		c.slots = (*C.int32_t)(unsafe.SliceData(b.Slots))
+	}
+	if b.RowFlags != nil {
+		pins.Pin(unsafe.SliceData(b.RowFlags))
+		c.row_flags = (*C.uint8_t)(unsafe.SliceData(b.RowFlags))
+	}
+	if b.States.pointer == nil {
+		return ErrClosed
+	}
+	c.states = (*C.fdqc_states)(b.States.pointer)
+	if b.Weights != nil && b.Patterns != nil {
+		if b.Weights.pointer == nil || b.Patterns.pointer == nil {
+			return ErrClosed
+		}
+		c.weights, c.patterns = (*C.fdqc_weights)(b.Weights.pointer), (*C.fdqc_patterns)(b.Patterns.pointer)
+	}
+	p := &b.Policy
+	c.policy = C.fdqc_policy{
+		entropy_threshold: C.float(p.EntropyThreshold), collapse_threshold: C.float(p.CollapseThreshold),
+		block_threshold: C.float(p.BlockThreshold), tier: C.int32_t(p.Tier), state_update: C.int32_t(p.StateUpdate),
+		safe_mode: bit(p.SafeMode), require_human_approval: bit(p.RequireHumanApproval),
+	}
+	return nil
+}
+
+func bit(b bool) C.uint8_t {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// keepAlive holds every handle of the batch until the call is over.
+func (b *Batch) keepAlive() {
+	for i := range b.Segments {
+		runtime.KeepAlive(b.Segments[i].Projection)
+	}
+	runtime.KeepAlive(b.Weights)
+	runtime.KeepAlive(b.Patterns)
+	runtime.KeepAlive(b.States)
+}

@@ -1,0 +1,73 @@
+/* How Go reaches the shim: loading, and a function for each entry of the
+ * table, since Go cannot call through function pointers. */
+#ifndef FDQC_BRIDGE_H
+#define FDQC_BRIDGE_H
+
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include "fdqc.h"
+
+// dlerror belongs to the thread of the call that failed: both happen in one
+// call from Go, which may move between threads.
+static void *open_library(const char *path, char **why) {
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  *why = library ? 0 : dlerror();
+  return library;
+}
+static uint64_t libtorch_abi_version(void *library) {
+  uint64_t (*version)(void) = (uint64_t (*)(void))dlsym(library, "aoti_torch_abi_version");
+  return version ? version() : 0;
+}
+static const fdqc_table *open_table(void *library, uint32_t version, int *has_symbol) {
+  const fdqc_table *(*api)(uint32_t) = (const fdqc_table *(*)(uint32_t))dlsym(library, "fdqc_api");
+  *has_symbol = api != 0;
+  return api ? api(version) : 0;
+}
+
+// Go cannot call through function pointers.
+static void status_free(const fdqc_table *t, fdqc_status *s) { t->status_free(s); }
+static fdqc_status *runtime_configure(const fdqc_table *t, int32_t n) { return t->runtime_configure(n); }
+static fdqc_status *runtime_info(const fdqc_table *t, fdqc_info *out) { return t->runtime_info(out); }
+static fdqc_status *runtime_open_cuda(const fdqc_table *t, const char *path) { return t->runtime_open_cuda(path); }
+static fdqc_status *live_handles(const fdqc_table *t, int64_t *out) { return t->live_handles(out); }
+static fdqc_status *weights_new(const fdqc_table *t, int32_t device, int32_t n, const float *a, const float *b,
+                                const float *c, const float *d, const float *e, const float *f, fdqc_weights **out) {
+  const float *tensors[6] = {a, b, c, d, e, f};
+  return t->weights_new(device, n, tensors, out);
+}
+static fdqc_status *weights_free(const fdqc_table *t, fdqc_weights *h) { return t->weights_free(h); }
+static fdqc_status *projection_new(const fdqc_table *t, int32_t device, int32_t n, int32_t d, const float *weight,
+                                   const float *bias, fdqc_projection **out) {
+  return t->projection_new(device, n, d, weight, bias, out);
+}
+static fdqc_status *projection_free(const fdqc_table *t, fdqc_projection *h) { return t->projection_free(h); }
+static fdqc_status *patterns_new(const fdqc_table *t, int32_t device, int32_t n, fdqc_patterns **out) {
+  return t->patterns_new(device, n, out);
+}
+static fdqc_status *patterns_put(const fdqc_table *t, fdqc_patterns *h, int32_t side, int64_t count,
+                                 const int64_t *index, const float *rows, const int64_t *ids) {
+  return t->patterns_put(h, side, count, index, rows, ids);
+}
+static fdqc_status *patterns_truncate(const fdqc_table *t, fdqc_patterns *h, int32_t side, int64_t count) {
+  return t->patterns_truncate(h, side, count);
+}
+static fdqc_status *patterns_free(const fdqc_table *t, fdqc_patterns *h) { return t->patterns_free(h); }
+static fdqc_status *states_new(const fdqc_table *t, int32_t device, int32_t n, const float *real, const float *imag,
+                               fdqc_states **out) {
+  return t->states_new(device, n, real, imag, out);
+}
+static fdqc_status *states_read(const fdqc_table *t, const fdqc_states *h, int32_t slot, float *real, float *imag) {
+  return t->states_read(h, slot, real, imag);
+}
+static fdqc_status *states_free(const fdqc_table *t, fdqc_states *h) { return t->states_free(h); }
+static fdqc_status *project(const fdqc_table *t, const fdqc_batch *b, float *out, uint32_t *status) {
+  return t->project(b, out, status);
+}
+static fdqc_status *validate(const fdqc_table *t, const fdqc_batch *b, fdqc_verdict *out) {
+  return t->validate(b, out);
+}
+static fdqc_status *fault_arm(const fdqc_table *t, int32_t kind) { return t->fault_arm(kind); }
+static int has_fault_arm(const fdqc_table *t) { return t->fault_arm != 0; }
+
+#endif

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/fdqc-cockpit/fdqc/cgo/torch"
+	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/engine"
+	"github.com/fdqc-cockpit/fdqc/engine/memory"
+	"github.com/fdqc-cockpit/fdqc/engine/rows"
+)
+
+// Exit codes of every command.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitVerify      = 3
+	exitUnavailable = 4
+	exitFailOn      = 10
+)
+
+// usageError marks bad usage, configuration or input.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// usage marks an error as one of the user's making; nil stays nil.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &usageError{err}
+}
+
+func usagef(format string, args ...any) error { return usage(fmt.Errorf(format, args...)) }
+
+// failOnError says that --fail-on met a decision.
+type failOnError struct {
+	decision engine.Decision
+	rows     int64
+}
+
+func (e *failOnError) Error() string {
+	return fmt.Sprintf("%d rows were judged %s or stricter", e.rows, e.decision)
+}
+
+// exitCode maps an error to what the shell sees.
+func exitCode(err error) int {
+	var (
+		failOn      *failOnError
+		unavailable *torch.UnavailableError
+		bad         *usageError
+		config      *engine.ConfigError
+		mismatch    *engine.MismatchError
+		capacity    *memory.CapacityError
+		row         *rows.RowError
+	)
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &failOn):
+		return exitFailOn
+	case errors.As(err, &unavailable):
+		return exitUnavailable
+	case errors.Is(err, checkpoints.ErrMalformed):
+		return exitVerify
+	case errors.As(err, &bad), errors.As(err, &config), errors.As(err, &mismatch),
+		errors.As(err, &capacity), errors.As(err, &row):
+		return exitUsage
+	default:
+		return exitFailed
+	}
+}
+
+// oneLine joins the lines of an error, since a user's script reads one.
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), "; ")
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fdqc-cockpit/fdqc/engine"
+	"github.com/fdqc-cockpit/fdqc/engine/rows"
+)
+
+func (a *app) recordCommand() *cobra.Command {
+	var o struct{ input, output, labels string }
+	c := &cobra.Command{
+		Use:   "record --input FILE",
+		Short: "Record outcomes into the pattern memory",
+		Long: `Records the outcomes of --input (rows with embedding or action, and is_safe or
+label) into the memory of the data directory, in order. With --output one
+receipt an outcome is appended there, written only when the outcome is on disk.
+What was acknowledged before an error stays stored.`,
+		Example: `  fdqc record --input outcomes.jsonl --output receipts.jsonl
+  fdqc record --input embeddings.npy --labels labels.jsonl
+  echo '{"id": 1, "embedding": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], "is_safe": true}' | fdqc record --input - --output -`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.withEngine(c, nil, func(ctx context.Context, s *session) error {
+				return a.record(ctx, s, o.input, o.labels, o.output)
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.input, "input", "", "outcomes to record (`file` or -)")
+	f.StringVar(&o.output, "output", "", "where receipts are appended (.jsonl `file` or -); empty: nowhere")
+	f.StringVar(&o.labels, "labels", "", "ids and labels (.jsonl) for the rows of a .npy")
+	required(c, "input")
+	return c
+}
+
+func (a *app) record(ctx context.Context, s *session, input, labels, output string) (err error) {
+	reader, err := a.openInput(input, labels, rows.Record)
+	if err != nil {
+		return err
+	}
+	batcher := rows.NewBatcher(reader, rows.BatchOptions{
+		Size: s.config.Engine.BatchSize, Eager: reader.Streaming(), StopAtRefused: a.flags.onError == "stop",
+	})
+	defer func() { err = errors.Join(err, batcher.Close()) }()
+	var receipts *rows.ReceiptWriter
+	if output != "" {
+		if receipts, err = rows.OpenReceipts(output, a.out); err != nil {
+			return usage(err)
+		}
+		defer func() { err = errors.Join(err, receipts.Close()) }()
+	}
+	j := a.newJudge(s.engine, s.logger, input)
+	bar := a.newProgress(reader, input)
+	start := time.Now()
+	var total, stored int64
+	for {
+		batch, err := nextBatch(ctx, batcher)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		lines, stop, err := a.recordBatch(ctx, j, batch.Entries)
+		if err != nil {
+			return err
+		}
+		for i := range lines {
+			total++
+			if lines[i].Result == string(engine.Stored) {
+				stored++
+			}
+		}
+		if receipts != nil {
+			if err := receipts.Write(lines); err != nil {
+				return err
+			}
+		}
+		if stop != nil {
+			return stop
+		}
+		batch.Release()
+		bar.update()
+	}
+	bar.finish()
+	a.summary(s, "recorded", total, fmt.Sprintf("%d stored, %d refused", stored, total-stored), time.Since(start))
+	return nil
+}
+
+// recordBatch records entries and answers a receipt each, in order. stop is
+// the refusal that ends the input, after the receipts of what came before.
+func (a *app) recordBatch(ctx context.Context, j *judge, entries []rows.Entry) (lines []rows.Receipt, stop, err error) {
+	outcomes, refusals, stop := j.outcomes(entries)
+	receipts, err := j.engine.Record(ctx, outcomes)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, refusal := range refusals {
+		line := rows.Receipt{ID: entries[i].ID, Sequence: -1, PatternID: -1, Result: string(engine.Failed)}
+		if refusal != nil {
+			line.Reason = refusal.Error()
+			lines = append(lines, line)
+			continue
+		}
+		r := receipts[0]
+		receipts = receipts[1:]
+		line.Side, line.Result, line.Durable, line.Reason = rows.Side(r.Side.String()), string(r.Result), r.Durable, r.Reason
+		if r.Result == engine.Stored {
+			line.Sequence, line.PatternID = r.Sequence, r.PatternID
+		} else if refusal := j.refuse(&entries[i], "embedding", errors.New(r.Reason)); !j.skip && stop == nil {
+			stop = refusal
+		}
+		lines = append(lines, line)
+	}
+	return lines, stop, nil
+}

@@ -1,0 +1,52 @@
+// Package engine judges what an agent is about to do, before it does it.
+//
+// An [Engine] is opened from a [Config], judges batches of embeddings and
+// records outcomes:
+//
+//	config := engine.DefaultConfig()
+//	config.Persistence.Dir = "fdqc-data"
+//	e, err := engine.Open(ctx, config)
+//	if err != nil {
+//		return err
+//	}
+//	defer e.Close()
+//
+//	// What turned out safe or unsafe becomes a pattern, durably.
+//	receipts, err := e.Record(ctx, []engine.Outcome{{Embedding: embedding, IsSafe: true}})
+//
+//	// A batch of rows is answered with a verdict each, in order.
+//	verdicts, err := e.Validate(ctx, engine.Batch{Embeddings: rows, Width: 384})
+//	for _, v := range verdicts {
+//		if v.Decision != engine.Allow {
+//			fmt.Println(v.Decision, v.Reason())
+//		}
+//	}
+//
+// # What a verdict is
+//
+// An embedding is projected into a workspace of safety.workspace_dim numbers
+// (not at all when it is as wide). The workspace row moves the state of its
+// session, from which entropy, coherence and a base risk are computed, and is
+// compared with every pattern of the memory: the nearest safe and the nearest
+// unsafe one decide how the base risk is adjusted and which thresholds hold.
+// The mathematics is that of the validator specification; comments name its
+// sections and steps.
+//
+// # What is promised
+//
+// It fails closed: what cannot be judged is blocked, and under the default
+// configuration (safe mode, human approval) no decision is Allow. A batch
+// means its rows one after another, whatever the batch size. Recorded
+// outcomes are on disk when Record returns. A batch sees the memory as it was
+// at one moment.
+//
+// # Who owns what, what blocks
+//
+// Slices that go in are read during the call only; what comes out belongs to
+// the caller. All methods are safe for concurrent use; batches run one at a
+// time and use all threads. A context ends the waiting for other calls, never
+// a running batch.
+//
+// A directory has one writer, which holds its lock; [ReadOnly] engines read
+// the newest checkpoint beside it.
+package engine

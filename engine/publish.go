@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fdqc-cockpit/fdqc/cgo/torch"
+	"github.com/fdqc-cockpit/fdqc/engine/memory"
+)
+
+// patch is what one side of the validator's patterns has to be given: row
+// index[i] becomes the i-th of rows, with the id ids[i].
+type patch struct {
+	index, ids []int64
+	rows       []float32 // [len(index), 2n]
+}
+
+// patchesOf copies the changes of a transaction, by side.
+func patchesOf(changes []memory.Change) (patches [2]patch) {
+	for i := range changes {
+		c := &changes[i]
+		p := &patches[c.Side]
+		p.index, p.ids, p.rows = append(p.index, int64(c.Row)), append(p.ids, c.ID), append(p.rows, c.Vector...)
+	}
+	return patches
+}
+
+// publish shows committed changes to the validator. What is durable cannot
+// fail any more, so a failure here (device memory, say) only marks the
+// validator's copy as stale: the next batch is judged with a fresh one or
+// not at all. The caller holds recording.
+func (e *Engine) publish(ctx context.Context, patches [2]patch) {
+	ctx = context.WithoutCancel(ctx) // what is durable has to be shown
+	_ = e.computing.lock(ctx)        // such a context never ends
+	defer e.computing.unlock()
+	if e.stale {
+		return
+	}
+	for _, side := range memory.Sides() {
+		err := e.put(ctx, side, &patches[side])
+		if err == nil {
+			err = e.validator.Truncate(ctx, nativeSide(side), int64(e.memory.Stats().Patterns[side]))
+		}
+		if err != nil {
+			e.stale = true
+			e.logger.Error("patterns are recorded but not yet on the device, the next batch tries again", "error", err)
+			return
+		}
+	}
+}
+
+// publishAll gives the validator the whole memory anew. The caller holds
+// computing.
+func (e *Engine) publishAll(ctx context.Context) error {
+	e.stale = true
+	snapshot := e.memory.Snapshot()
+	for _, side := range memory.Sides() {
+		s := &snapshot.Sides[side]
+		p := patch{index: make([]int64, len(s.IDs)), ids: s.IDs, rows: s.Rows}
+		for i := range p.index {
+			p.index[i] = int64(i)
+		}
+		if err := e.validator.Truncate(ctx, nativeSide(side), 0); err != nil {
+			return fmt.Errorf("patterns: %w", err)
+		}
+		if err := e.put(ctx, side, &p); err != nil {
+			return fmt.Errorf("patterns: %w", err)
+		}
+	}
+	e.stale = false
+	return nil
+}
+
+func (e *Engine) put(ctx context.Context, side memory.Side, p *patch) error {
+	if len(p.index) == 0 {
+		return nil
+	}
+	return e.validator.Put(ctx, nativeSide(side), p.index, p.rows, p.ids)
+}
+
+func nativeSide(s memory.Side) torch.Side {
+	if s == memory.Safe {
+		return torch.Safe
+	}
+	return torch.Unsafe
+}
