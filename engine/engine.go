@@ -166,22 +166,6 @@ func (e *Engine) open(ctx context.Context, o *options) error {
 	return nil
 }
 
-// policyOf is the part of the configuration that verdicts are given under.
-func policyOf(c *Config) torch.Policy {
-	p := torch.Policy{
-		EntropyThreshold:     float32(c.Safety.EntropyThreshold),
-		CollapseThreshold:    float32(c.Safety.CollapseThreshold),
-		BlockThreshold:       float32(c.Safety.BlockThreshold),
-		SafeMode:             c.Safety.SafeMode,
-		RequireHumanApproval: c.Safety.RequireHumanApproval,
-		Tier:                 tiers[c.Safety.Tier],
-	}
-	if c.Safety.StateUpdate == StateUpdateFirstElement {
-		p.StateUpdate = torch.StateFirstElement
-	}
-	return p
-}
-
 // Config is the configuration that the engine was opened with.
 func (e *Engine) Config() Config { return e.config }
 

@@ -1,0 +1,40 @@
+package engine
+
+import "github.com/fdqc-cockpit/fdqc/cgo/torch"
+
+// tierOf is a configured tier as the native side names it. One that this
+// version does not know is the strictest.
+func tierOf(name string) torch.Tier {
+	switch name {
+	case "ALPHA":
+		return torch.Alpha
+	case "BETA":
+		return torch.Beta
+	case "GAMMA":
+		return torch.Gamma
+	case "DELTA":
+		return torch.Delta
+	case "EPSILON":
+		return torch.Epsilon
+	default:
+		return torch.Omega
+	}
+}
+
+// policyOf is the part of the configuration that verdicts are given under.
+// Thresholds are float32, as the specification compares them (section 2, step
+// 14).
+func policyOf(c *Config) torch.Policy {
+	p := torch.Policy{
+		EntropyThreshold:     float32(c.Safety.EntropyThreshold),
+		CollapseThreshold:    float32(c.Safety.CollapseThreshold),
+		BlockThreshold:       float32(c.Safety.BlockThreshold),
+		SafeMode:             c.Safety.SafeMode,
+		RequireHumanApproval: c.Safety.RequireHumanApproval,
+		Tier:                 tierOf(c.Safety.Tier),
+	}
+	if c.Safety.StateUpdate == StateUpdateFirstElement {
+		p.StateUpdate = torch.StateFirstElement
+	}
+	return p
+}
