@@ -56,7 +56,7 @@ failed verification; 4 LibTorch or the asked device is missing; 10 validate
   fdqc validate --input actions.jsonl --output verdicts.jsonl`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetIn(s.in)
 	root.SetOut(s.out)
@@ -76,9 +76,7 @@ failed verification; 4 LibTorch or the asked device is missing; 10 validate
 		a.validateCommand(), a.recordCommand(), a.replayCommand(), a.memoryCommand(),
 		a.inspectCommand(), a.doctorCommand(), a.configCommand(), a.benchCommand(), a.versionCommand(),
 	)
-	for _, c := range root.Commands() {
-		wrapArgs(c)
-	}
+	wrapArgs(root)
 	return root
 }
 
