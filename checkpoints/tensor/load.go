@@ -56,9 +56,9 @@ func Load(data []byte, options Options) (*File, error) {
 	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
 		return loadZip(data, options)
 	case bytes.HasPrefix(data, legacyMagic[:8]):
-		return loadLegacy(data, options)
+		return loadLegacy(data, options.Pickle, options.rebuilder(len(data)), options.Opaque)
 	case len(data) > 2 && data[0] == 0x80 && data[1] >= 2 && data[1] <= 5:
-		v, err := pickle.Decode(data, options.config(len(data), nil))
+		v, err := pickle.Decode(data, pickle.Config{Limits: options.Pickle, Globals: options.rebuilder(len(data)).registry(), Opaque: options.Opaque})
 		if err != nil {
 			return nil, err
 		}
@@ -69,9 +69,9 @@ func Load(data []byte, options Options) (*File, error) {
 	return nil, fmt.Errorf("%w: neither a zip archive nor a pickle (begins with % x)", ErrFormat, data[:min(8, len(data))])
 }
 
-func (o Options) config(size int, persistent func(pickle.Value) (pickle.Value, error)) pickle.Config {
-	r := &rebuilder{expanded: o.Expanded, views: o.Expanded + 4*int64(size)}
-	return pickle.Config{Limits: o.Pickle, Globals: r.registry(), Opaque: o.Opaque, Persistent: persistent}
+// rebuilder gives the budgets of a file of size bytes.
+func (o Options) rebuilder(size int) *rebuilder {
+	return &rebuilder{expanded: o.Expanded, views: o.Expanded + 4*int64(size), nested: int64(size)}
 }
 
 func loadZip(data []byte, options Options) (*File, error) {
@@ -92,7 +92,7 @@ func loadZip(data []byte, options Options) (*File, error) {
 		return nil
 	}
 	main, _ := archive.Record(container.RecordPickle)
-	root, err := pickle.Decode(main.Data, options.config(len(data), table.resolve))
+	root, err := pickle.Decode(main.Data, pickle.Config{Limits: options.Pickle, Globals: options.rebuilder(len(data)).registry(), Opaque: options.Opaque, Persistent: table.resolve})
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ const legacyProtocol = 1001
 
 // loadLegacy reads magic, protocol and system information, then the object, the keys of its storages, and
 // the storages, each behind its count of elements.
-func loadLegacy(data []byte, options Options) (*File, error) {
+func loadLegacy(data []byte, limits pickle.Limits, r *rebuilder, opaque bool) (*File, error) {
 	at := 0
 	next := func(what string, config pickle.Config) (pickle.Value, error) {
 		v, n, err := pickle.DecodeNext(data[at:], config)
@@ -120,7 +120,7 @@ func loadLegacy(data []byte, options Options) (*File, error) {
 		at += n
 		return v, nil
 	}
-	plain := pickle.Config{Limits: options.Pickle}
+	plain := pickle.Config{Limits: limits}
 	if !bytes.HasPrefix(data, legacyMagic) {
 		return nil, fmt.Errorf("%w: magic number is cut short", ErrFormat)
 	}
@@ -148,7 +148,7 @@ func loadLegacy(data []byte, options Options) (*File, error) {
 		}
 		return nil
 	}
-	root, err := next("object", options.config(len(data), table.resolve))
+	root, err := next("object", pickle.Config{Limits: limits, Globals: r.registry(), Opaque: opaque, Persistent: table.resolve})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/pickle"
@@ -20,6 +21,8 @@ type rebuilder struct {
 	expanded int64
 	// views is the memory that all strided views may take together, in bytes.
 	views int64
+	// nested is how many bytes of files within the pickle may still be read; 0 where there may be none.
+	nested int64
 }
 
 // registry lists the names of PyTorch that files may hold.
@@ -34,6 +37,7 @@ func (r *rebuilder) registry() pickle.Registry {
 	utils("_rebuild_parameter", r.parameter)
 	utils("_rebuild_parameter_with_state", r.parameterWithState)
 	reg[pickle.Global{Module: "torch._tensor", Name: "_rebuild_from_type_v2"}] = pickle.Class{Reduce: r.fromType}
+	reg[pickle.Global{Module: "torch.storage", Name: "_load_from_bytes"}] = pickle.Class{Reduce: r.storageFromBytes}
 	reg[pickle.Global{Module: "torch", Name: "Size"}] = pickle.Class{Reduce: makeSize}
 	reg[pickle.Global{Module: "torch", Name: "device"}] = pickle.Class{Reduce: makeDevice}
 	reg[pickle.Global{Module: "torch", Name: "Tensor"}] = pickle.Class{}
@@ -301,6 +305,29 @@ func (r *rebuilder) fromType(args []pickle.Value) (pickle.Value, error) {
 	}
 	t.Attrs = args[3]
 	return t, nil
+}
+
+// storageFromBytes is torch.storage._load_from_bytes(bytes), how pickle.dump saves a storage: a file of the old format
+// whose object is the storage itself. It may hold no further file.
+func (r *rebuilder) storageFromBytes(args []pickle.Value) (pickle.Value, error) {
+	if len(args) != 1 {
+		return nil, fmt.Errorf("_load_from_bytes with %d arguments, expected one", len(args))
+	}
+	data, ok := args[0].(pickle.Bytes)
+	if !ok {
+		return nil, fmt.Errorf("_load_from_bytes of %s, expected bytes", pickle.Describe(args[0]))
+	}
+	if r.nested -= int64(len(data)); r.nested < 0 {
+		return nil, errors.New("_load_from_bytes within another or of more bytes than the file has")
+	}
+	inner, err := loadLegacy(data, pickle.Limits{}, &rebuilder{}, false)
+	if err != nil {
+		return nil, fmt.Errorf("_load_from_bytes: %w", err)
+	}
+	if _, ok := inner.Root.(*Storage); !ok {
+		return nil, fmt.Errorf("_load_from_bytes of %s, expected a storage", pickle.Describe(inner.Root))
+	}
+	return inner.Root, nil
 }
 
 func makeSize(args []pickle.Value) (pickle.Value, error) {
