@@ -87,7 +87,6 @@ shim-test: $(BUILD)/shim_tests
 # malloc does, not end the program.
 shim-test-asan: $(BUILD)/shim_tests_asan
 	ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
-	LSAN_OPTIONS=suppressions=$(SHIM_DIR)/tests/lsan.supp:print_suppressions=0 \
 	$(BUILD)/shim_tests_asan --gtest_brief=1
 
 -include $(SHIM_OBJECTS:.o=.d) $(SHIM_FAULT_OBJECTS:.o=.d) \
