@@ -147,44 +147,41 @@ func (l *Library) translate(b *Batch, pins *runtime.Pinner) error {
 		l.segmentRoom = 2 * len(b.Segments)
 		l.segments = (*C.fdqc_segment)(C.calloc(C.size_t(l.segmentRoom), C.sizeof_fdqc_segment))
 	}
-	segments := unsafe.Slice(l.segments, len(b.Segments))
 	for i := range b.Segments {
 		s := &b.Segments[i]
-		pins.Pin(unsafe.SliceData(s.Rows))
-		segments[i] = C.fdqc_segment{rows: floats(s.Rows), count: C.int64_t(s.Count), width: C.int32_t(s.Width)}
+		var projection *C.fdqc_projection
 		if s.Projection != nil {
-			if s.Projection.pointer == nil {
+			if projection = (*C.fdqc_projection)(s.Projection.pointer); projection == nil {
 				return ErrClosed
 			}
-			segments[i].projection = (*C.fdqc_projection)(s.Projection.pointer)
 		}
+		pins.Pin(unsafe.SliceData(s.Rows))
+		C.set_segment(l.segments, C.int64_t(i), floats(s.Rows), projection, C.int64_t(s.Count), C.int32_t(s.Width))
 	}
-	c := l.batch
-	*c = C.fdqc_batch{segments: l.segments, segment_count: C.int64_t(len(b.Segments)), count: C.int64_t(b.Count)}
 	if b.Slots != nil {
 		pins.Pin(unsafe.SliceData(b.Slots))
-		c.slots = (*C.int32_t)(unsafe.SliceData(b.Slots))
 	}
 	if b.RowFlags != nil {
 		pins.Pin(unsafe.SliceData(b.RowFlags))
-		c.row_flags = (*C.uint8_t)(unsafe.SliceData(b.RowFlags))
 	}
 	if b.States.pointer == nil {
 		return ErrClosed
 	}
-	c.states = (*C.fdqc_states)(b.States.pointer)
+	var weights, patterns unsafe.Pointer
 	if b.Weights != nil && b.Patterns != nil {
-		if b.Weights.pointer == nil || b.Patterns.pointer == nil {
+		if weights, patterns = b.Weights.pointer, b.Patterns.pointer; weights == nil || patterns == nil {
 			return ErrClosed
 		}
-		c.weights, c.patterns = (*C.fdqc_weights)(b.Weights.pointer), (*C.fdqc_patterns)(b.Patterns.pointer)
 	}
 	p := &b.Policy
-	c.policy = C.fdqc_policy{
-		entropy_threshold: C.float(p.EntropyThreshold), collapse_threshold: C.float(p.CollapseThreshold),
-		block_threshold: C.float(p.BlockThreshold), tier: C.int32_t(p.Tier), state_update: C.int32_t(p.StateUpdate),
-		safe_mode: bit(p.SafeMode), require_human_approval: bit(p.RequireHumanApproval),
-	}
+	C.set_batch(l.batch, l.segments, C.int64_t(len(b.Segments)), C.int64_t(b.Count),
+		(*C.int32_t)(unsafe.SliceData(b.Slots)), (*C.uint8_t)(unsafe.SliceData(b.RowFlags)),
+		(*C.fdqc_weights)(weights), (*C.fdqc_patterns)(patterns), (*C.fdqc_states)(b.States.pointer),
+		C.fdqc_policy{
+			entropy_threshold: C.float(p.EntropyThreshold), collapse_threshold: C.float(p.CollapseThreshold),
+			block_threshold: C.float(p.BlockThreshold), tier: C.int32_t(p.Tier), state_update: C.int32_t(p.StateUpdate),
+			safe_mode: bit(p.SafeMode), require_human_approval: bit(p.RequireHumanApproval),
+		})
 	return nil
 }
 

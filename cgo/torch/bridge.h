@@ -61,6 +61,20 @@ static fdqc_status *states_read(const fdqc_table *t, const fdqc_states *h, int32
   return t->states_read(h, slot, real, imag);
 }
 static fdqc_status *states_free(const fdqc_table *t, fdqc_states *h) { return t->states_free(h); }
+/* The batch in hand lies in C memory, and only C writes to it: a store of
+ * Go's would hand what was there before, an address of a batch long gone, to
+ * the garbage collector's write barrier. What is stored is pinned. */
+static void set_segment(fdqc_segment *segments, int64_t i, const float *rows, const fdqc_projection *projection,
+                        int64_t count, int32_t width) {
+  fdqc_segment s = {rows, projection, count, width, 0};
+  segments[i] = s;
+}
+static void set_batch(fdqc_batch *b, const fdqc_segment *segments, int64_t segment_count, int64_t count,
+                      const int32_t *slots, const uint8_t *row_flags, const fdqc_weights *weights,
+                      const fdqc_patterns *patterns, fdqc_states *states, fdqc_policy policy) {
+  fdqc_batch filled = {segments, segment_count, count, slots, row_flags, weights, patterns, states, policy};
+  *b = filled;
+}
 static fdqc_status *project(const fdqc_table *t, const fdqc_batch *b, float *out, uint32_t *status) {
   return t->project(b, out, status);
 }
