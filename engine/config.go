@@ -1,0 +1,167 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/fdqc-cockpit/fdqc/engine/memory"
+	"github.com/fdqc-cockpit/fdqc/models"
+)
+
+// Values of safety.state_update.
+const (
+	StateUpdateRow          = "row"           // a row moves the state by its workspace row
+	StateUpdateFirstElement = "first_element" // by its first element alone, as the reference does
+)
+
+// Config is every setting. DefaultConfig makes one, LoadConfig reads one, and
+// Validate says whether it can be used. fdqc.example.toml documents each key.
+type Config struct {
+	Engine      EngineConfig      `toml:"engine"`
+	Safety      SafetyConfig      `toml:"safety"`
+	Memory      MemoryConfig      `toml:"memory"`
+	Persistence PersistenceConfig `toml:"persistence"`
+	Embedding   EmbeddingConfig   `toml:"embedding"`
+	Logging     LoggingConfig     `toml:"logging"`
+}
+
+// EngineConfig says where and how batches are computed.
+type EngineConfig struct {
+	Device      string `toml:"device"`       // auto, cpu, cuda or cuda:N
+	Threads     int    `toml:"threads"`      // 0: the CPUs that affinity and cgroup grant
+	BatchSize   int    `toml:"batch_size"`   // rows judged together by the commands
+	MaxSessions int    `toml:"max_sessions"` // states kept beside the default one
+}
+
+// SafetyConfig says what verdicts are given under.
+type SafetyConfig struct {
+	WorkspaceDim         int     `toml:"workspace_dim"`
+	EntropyThreshold     float64 `toml:"entropy_threshold"`
+	CollapseThreshold    float64 `toml:"collapse_threshold"`
+	BlockThreshold       float64 `toml:"block_threshold"`
+	Tier                 string  `toml:"tier"`
+	RequireHumanApproval bool    `toml:"require_human_approval"`
+	SafeMode             bool    `toml:"safe_mode"`
+	StateUpdate          string  `toml:"state_update"`
+	MaxCachedProjections int     `toml:"max_cached_projections"`
+	ProjectionSeed       int64   `toml:"projection_seed"`
+	Seed                 int64   `toml:"seed"`
+}
+
+// MemoryConfig bounds the pattern memory.
+type MemoryConfig struct {
+	Capacity int `toml:"capacity"` // patterns a side
+}
+
+// PersistenceConfig says where the data directory is and what stays in it.
+type PersistenceConfig struct {
+	Dir            string `toml:"dir"`
+	MaxCheckpoints int    `toml:"max_checkpoints"`
+}
+
+// EmbeddingConfig says what becomes of text.
+type EmbeddingConfig struct {
+	Fallback string `toml:"fallback"` // "" or hash
+}
+
+// LoggingConfig says what is logged, and how.
+type LoggingConfig struct {
+	Level  string `toml:"level"`
+	Format string `toml:"format"`
+}
+
+// DefaultConfig is the configuration of an installation that sets nothing:
+// safe mode and human approval are on, so that no decision is Allow.
+func DefaultConfig() Config {
+	return Config{
+		Engine: EngineConfig{Device: "auto", BatchSize: 4096, MaxSessions: 10000},
+		Safety: SafetyConfig{
+			WorkspaceDim: 8, EntropyThreshold: 0.7, CollapseThreshold: 0.85, BlockThreshold: 0.8,
+			Tier: "GAMMA", RequireHumanApproval: true, SafeMode: true,
+			StateUpdate: StateUpdateRow, MaxCachedProjections: 10,
+		},
+		Memory:      MemoryConfig{Capacity: 1000},
+		Persistence: PersistenceConfig{Dir: "fdqc-data", MaxCheckpoints: 10},
+		Logging:     LoggingConfig{Level: "info", Format: "text"},
+	}
+}
+
+// ConfigError is a setting that cannot be used.
+type ConfigError struct {
+	Key    string // section.key, or "" for the file as a whole
+	Where  string // file and line, environment variable or flag; "" when unknown
+	Reason string
+}
+
+// Error names where the setting came from, the key and the reason.
+func (e *ConfigError) Error() string {
+	parts := []string{}
+	for _, part := range []string{e.Where, e.Key, e.Reason} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, ": ")
+}
+
+// Validate reports every setting that is out of range, as *ConfigErrors
+// joined.
+func (c *Config) Validate() error {
+	var errs []error
+	refuse := func(key, format string, args ...any) {
+		errs = append(errs, &ConfigError{Key: key, Reason: fmt.Sprintf(format, args...)})
+	}
+	whole := func(key string, value, low, high int64) {
+		if value < low || value > high {
+			refuse(key, "%d is out of range, expected %d to %d", value, low, high)
+		}
+	}
+	threshold := func(key string, value float64) {
+		if !(value >= 0 && value <= 2) { // NaN fails too
+			refuse(key, "%v is out of range, expected 0 to 2", value)
+		}
+	}
+	choice := func(key, value string, allowed ...string) {
+		if !slices.Contains(allowed, value) {
+			refuse(key, "%q, expected one of %q", value, allowed)
+		}
+	}
+	if !validDevice(c.Engine.Device) {
+		refuse("engine.device", "%q, expected auto, cpu, cuda or cuda:N", c.Engine.Device)
+	}
+	whole("engine.threads", int64(c.Engine.Threads), 0, 1024)
+	whole("engine.batch_size", int64(c.Engine.BatchSize), 1, MaxBatch)
+	whole("engine.max_sessions", int64(c.Engine.MaxSessions), 1, 999_999)
+	whole("safety.workspace_dim", int64(c.Safety.WorkspaceDim), models.MinWorkspace, models.MaxWorkspace)
+	threshold("safety.entropy_threshold", c.Safety.EntropyThreshold)
+	threshold("safety.collapse_threshold", c.Safety.CollapseThreshold)
+	threshold("safety.block_threshold", c.Safety.BlockThreshold)
+	choice("safety.tier", c.Safety.Tier, "ALPHA", "BETA", "GAMMA", "DELTA", "EPSILON", "OMEGA")
+	choice("safety.state_update", c.Safety.StateUpdate, StateUpdateRow, StateUpdateFirstElement)
+	whole("safety.max_cached_projections", int64(c.Safety.MaxCachedProjections), 1, models.MaxWidth)
+	whole("safety.projection_seed", c.Safety.ProjectionSeed, 0, math.MaxInt64)
+	whole("safety.seed", c.Safety.Seed, 0, math.MaxInt64)
+	whole("memory.capacity", int64(c.Memory.Capacity), 1, memory.MaxCapacity)
+	if c.Persistence.Dir == "" || strings.ContainsRune(c.Persistence.Dir, 0) {
+		refuse("persistence.dir", "%q, expected the name of a folder", c.Persistence.Dir)
+	}
+	whole("persistence.max_checkpoints", int64(c.Persistence.MaxCheckpoints), 1, 10000)
+	choice("embedding.fallback", c.Embedding.Fallback, "", "hash")
+	choice("logging.level", c.Logging.Level, "trace", "debug", "info", "warn", "error")
+	choice("logging.format", c.Logging.Format, "text", "json")
+	return errors.Join(errs...)
+}
+
+func validDevice(name string) bool {
+	number, numbered := strings.CutPrefix(name, "cuda:")
+	if !numbered {
+		return name == "auto" || name == "cpu" || name == "cuda"
+	}
+	if number == "" || len(number) > 3 {
+		return false
+	}
+	return strings.Trim(number, "0123456789") == ""
+}

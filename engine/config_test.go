@@ -1,0 +1,278 @@
+package engine
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+)
+
+func TestExampleDocumentsEveryKey(t *testing.T) {
+	data, err := os.ReadFile("../fdqc.example.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var example Config
+	meta, err := toml.Decode(string(data), &example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		t.Errorf("keys that do not exist: %v", unknown)
+	}
+	defaults := DefaultConfig()
+	want := ConfigValues(&defaults)
+	got := ConfigValues(&example)
+	previous := ""
+	documented := map[string]bool{}
+	section := ""
+	for _, line := range strings.Split(string(data), "\n") {
+		if strings.HasPrefix(line, "[") {
+			section = strings.Trim(line, "[]")
+		}
+		if key, _, found := strings.Cut(line, " = "); found && !strings.HasPrefix(line, "#") {
+			documented[section+"."+key] = strings.HasPrefix(previous, "#")
+		}
+		previous = line
+	}
+	for key, value := range want {
+		if !meta.IsDefined(strings.Split(key, ".")...) || !documented[key] {
+			t.Errorf("%s: missing from the example, or without a comment above it", key)
+		}
+		if got[key] != value {
+			t.Errorf("%s: the example has %s, the default is %s", key, got[key], value)
+		}
+	}
+	if err := defaults.Validate(); err != nil {
+		t.Errorf("the defaults are not valid: %v", err)
+	}
+}
+
+func TestRanges(t *testing.T) {
+	for _, c := range []struct {
+		key    string
+		change func(*Config)
+	}{
+		{"engine.device", func(c *Config) { c.Engine.Device = "tpu" }},
+		{"engine.device", func(c *Config) { c.Engine.Device = "cuda:x" }},
+		{"engine.device", func(c *Config) { c.Engine.Device = "cuda:" }},
+		{"engine.threads", func(c *Config) { c.Engine.Threads = -1 }},
+		{"engine.batch_size", func(c *Config) { c.Engine.BatchSize = 65537 }},
+		{"engine.max_sessions", func(c *Config) { c.Engine.MaxSessions = 0 }},
+		{"safety.workspace_dim", func(c *Config) { c.Safety.WorkspaceDim = 3 }},
+		{"safety.workspace_dim", func(c *Config) { c.Safety.WorkspaceDim = 1025 }},
+		{"safety.entropy_threshold", func(c *Config) { c.Safety.EntropyThreshold = math.NaN() }},
+		{"safety.collapse_threshold", func(c *Config) { c.Safety.CollapseThreshold = math.Inf(1) }},
+		{"safety.block_threshold", func(c *Config) { c.Safety.BlockThreshold = -0.1 }},
+		{"safety.tier", func(c *Config) { c.Safety.Tier = "gamma" }},
+		{"safety.state_update", func(c *Config) { c.Safety.StateUpdate = "" }},
+		{"safety.max_cached_projections", func(c *Config) { c.Safety.MaxCachedProjections = 0 }},
+		{"safety.projection_seed", func(c *Config) { c.Safety.ProjectionSeed = -1 }},
+		{"safety.seed", func(c *Config) { c.Safety.Seed = -1 }},
+		{"memory.capacity", func(c *Config) { c.Memory.Capacity = 1_000_001 }},
+		{"persistence.dir", func(c *Config) { c.Persistence.Dir = "" }},
+		{"persistence.max_checkpoints", func(c *Config) { c.Persistence.MaxCheckpoints = 0 }},
+		{"embedding.fallback", func(c *Config) { c.Embedding.Fallback = "random" }},
+		{"logging.level", func(c *Config) { c.Logging.Level = "loud" }},
+		{"logging.format", func(c *Config) { c.Logging.Format = "xml" }},
+	} {
+		t.Run(c.key, func(t *testing.T) {
+			config := DefaultConfig()
+			c.change(&config)
+			var setting *ConfigError
+			if err := config.Validate(); !errors.As(err, &setting) || setting.Key != c.key {
+				t.Errorf("got %v, want an error about %s", err, c.key)
+			}
+		})
+	}
+}
+
+// workDir holds an fdqc.toml of a mode, when it has content.
+func workDir(t *testing.T, content string, mode fs.FileMode) string {
+	t.Helper()
+	dir := t.TempDir()
+	if content != "" {
+		write(t, filepath.Join(dir, "fdqc.toml"), content, mode)
+	}
+	return dir
+}
+
+func write(t *testing.T, path, content string, mode fs.FileMode) string {
+	t.Helper()
+	if err := errors.Join(os.WriteFile(path, []byte(content), 0o600), os.Chmod(path, mode)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestOrderOfSettings(t *testing.T) {
+	data := workDir(t, "[safety]\ntier = \"ALPHA\"\nworkspace_dim = 16\nseed = 3\n[memory]\ncapacity = 7\n[engine]\nbatch_size = 9\n", 0o600)
+	named := write(t, filepath.Join(t.TempDir(), "named.toml"), "[safety]\ntier = \"BETA\"\n[memory]\ncapacity = 8\n", 0o644)
+	config, origins, err := LoadConfig(LoadOptions{
+		ConfigFile: named,
+		Environ:    []string{"FDQC_MEMORY_CAPACITY=9", "FDQC_SAFETY_SAFE_MODE=false", "FDQC_LIB=/x", "PATH=/bin"},
+		Flags:      map[string]string{"memory.capacity": "10", "persistence.dir": data},
+		WorkDir:    t.TempDir(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := ConfigValues(&config)
+	for key, want := range map[string][2]string{
+		"memory.capacity":      {"10", "flag --capacity"},
+		"safety.safe_mode":     {"false", "environment FDQC_SAFETY_SAFE_MODE"},
+		"safety.tier":          {`"BETA"`, named + ", line 2"},
+		"safety.workspace_dim": {"16", filepath.Join(data, "fdqc.toml") + ", line 3"},
+		"engine.batch_size":    {"9", filepath.Join(data, "fdqc.toml") + ", line 8"},
+		"engine.device":        {`"auto"`, "default"},
+	} {
+		if values[key] != want[0] || origins[key] != want[1] {
+			t.Errorf("%s: got %s from %s, want %s from %s", key, values[key], origins[key], want[0], want[1])
+		}
+	}
+	if got, want := slices.Sorted(maps.Keys(origins)), slices.Sorted(maps.Keys(values)); !slices.Equal(got, want) {
+		t.Errorf("origins of %v, values of %v", got, want)
+	}
+	// $FDQC_CONFIG names a file like --config does.
+	config, _, err = LoadConfig(LoadOptions{Environ: []string{"FDQC_CONFIG=" + named}, WorkDir: t.TempDir()})
+	if err != nil || config.Safety.Tier != "BETA" {
+		t.Errorf("$FDQC_CONFIG: tier %s, %v, want BETA", config.Safety.Tier, err)
+	}
+}
+
+func TestBadSettingsNameTheirPlace(t *testing.T) {
+	for _, c := range []struct {
+		name, content string
+		environ       []string
+		flags         map[string]string
+		want          []string
+	}{
+		{name: "unknown key", content: "[safety]\ntier = \"GAMMA\"\nworkspce_dim = 8\n", want: []string{"c.toml, line 3", "safety.workspce_dim", "unknown key"}},
+		{name: "unknown section", content: "[detector]\nmode = \"reference\"\n", want: []string{"c.toml", "detector", "unknown key"}},
+		{name: "a key whose part is not built", content: "[safety]\nrequire_signing = true\n", want: []string{"c.toml, line 2", "safety.require_signing"}},
+		{name: "wrong type", content: "[memory]\ncapacity = \"many\"\n", want: []string{"c.toml, line 2", "memory.capacity"}},
+		{name: "a fraction for a count", content: "[memory]\ncapacity = 1.5\n", want: []string{"c.toml, line 2", "capacity"}},
+		{name: "out of range", content: "\n[memory]\ncapacity = 0\n", want: []string{"c.toml, line 3", "memory.capacity", "1 to 1000000"}},
+		{name: "broken", content: "[memory\n", want: []string{"c.toml, line"}},
+		{name: "environment", environ: []string{"FDQC_MEMORY_CAPACITY=lots"}, want: []string{"environment FDQC_MEMORY_CAPACITY", "memory.capacity", "whole number"}},
+		{name: "unknown variable of a section", environ: []string{"FDQC_SAFETY_TEIR=OMEGA"}, want: []string{"FDQC_SAFETY_TEIR", "unknown key"}},
+		{name: "environment boolean", environ: []string{"FDQC_SAFETY_SAFE_MODE=no"}, want: []string{"FDQC_SAFETY_SAFE_MODE", "true or false"}},
+		{name: "flag", flags: map[string]string{"engine.batch_size": "0"}, want: []string{"flag --batch-size", "engine.batch_size", "1 to 65536"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := LoadOptions{Environ: c.environ, Flags: c.flags, WorkDir: t.TempDir()}
+			if c.content != "" {
+				o.ConfigFile = write(t, filepath.Join(t.TempDir(), "c.toml"), c.content, 0o600)
+			}
+			_, _, err := LoadConfig(o)
+			if err == nil {
+				t.Fatal("got no error")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q does not name %q", err, want)
+				}
+			}
+		})
+	}
+	if _, _, err := LoadConfig(LoadOptions{ConfigFile: "/nonexistent/c.toml"}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a named file that is absent: got %v, want fs.ErrNotExist", err)
+	}
+}
+
+// A file that was found and not named may only tighten.
+func TestFoundFileMayOnlyTighten(t *testing.T) {
+	data := workDir(t, "[safety]\ntier = \"DELTA\"\nsafe_mode = false\nrequire_human_approval = false\n[embedding]\nfallback = \"hash\"\n", 0o600)
+	for _, c := range []struct {
+		name, content string
+		want          string // the error, or "" when it is taken
+	}{
+		{"stricter tier", "[safety]\ntier = \"ALPHA\"\n", ""},
+		{"looser tier", "[safety]\ntier = \"GAMMA\"\n", "safety.tier"},
+		{"the same tier", "[safety]\ntier = \"DELTA\"\n", ""},
+		{"safe mode on", "[safety]\nsafe_mode = true\n", ""},
+		{"human approval on", "[safety]\nrequire_human_approval = true\n", ""},
+		{"lower entropy threshold", "[safety]\nentropy_threshold = 0.6\n", ""},
+		{"higher entropy threshold", "[safety]\nentropy_threshold = 0.8\n", "safety.entropy_threshold"},
+		{"lower block threshold", "[safety]\nblock_threshold = 0.5\n", ""},
+		{"higher block threshold", "[safety]\nblock_threshold = 0.9\n", "safety.block_threshold"},
+		{"higher collapse threshold", "[safety]\ncollapse_threshold = 0.9\n", ""},
+		{"lower collapse threshold", "[safety]\ncollapse_threshold = 0.1\n", "safety.collapse_threshold"},
+		{"text refused", "[embedding]\nfallback = \"\"\n", ""},
+		{"another data directory", "[persistence]\ndir = \"elsewhere\"\n", "persistence.dir"},
+		{"another seed", "[safety]\nseed = 1\n", "safety.seed"},
+		{"another capacity", "[memory]\ncapacity = 1\n", "memory.capacity"},
+		{"fewer checkpoints", "[persistence]\nmax_checkpoints = 1\n", "persistence.max_checkpoints"},
+		{"batch size", "[engine]\nbatch_size = 17\n", ""},
+		{"unknown key", "[safety]\nx = 1\n", "safety.x"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config, origins, err := LoadConfig(LoadOptions{
+				WorkDir: workDir(t, c.content, 0o600),
+				Flags:   map[string]string{"persistence.dir": data},
+			})
+			if c.want != "" {
+				if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "fdqc.toml, line 2") {
+					t.Errorf("got %v, want an error about %s, line 2", err, c.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Whatever it set is in force.
+			var there Config
+			meta, err := toml.Decode(c.content, &there)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, key := range meta.Keys() {
+				if name := key.String(); strings.Contains(name, ".") {
+					if got, want := ConfigValues(&config)[name], ConfigValues(&there)[name]; got != want {
+						t.Errorf("%s: got %s from %s, want %s", name, got, origins[name], want)
+					}
+				}
+			}
+		})
+	}
+	t.Run("looser defaults stay loose beside it", func(t *testing.T) {
+		_, _, err := LoadConfig(LoadOptions{WorkDir: workDir(t, "[safety]\nsafe_mode = false\n", 0o600), Flags: map[string]string{"persistence.dir": t.TempDir()}})
+		if err == nil || !strings.Contains(err.Error(), "safety.safe_mode") {
+			t.Errorf("safe mode turned off by a file that was found: got %v, want an error", err)
+		}
+	})
+	t.Run("others may write it", func(t *testing.T) {
+		_, _, err := LoadConfig(LoadOptions{WorkDir: workDir(t, "[safety]\ntier = \"OMEGA\"\n", 0o666)})
+		if err == nil || !strings.Contains(err.Error(), "chmod") {
+			t.Errorf("got %v, want an error that says chmod", err)
+		}
+	})
+	t.Run("a link", func(t *testing.T) {
+		dir := t.TempDir()
+		if err := os.Symlink(filepath.Join(data, "fdqc.toml"), filepath.Join(dir, "fdqc.toml")); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := LoadConfig(LoadOptions{WorkDir: dir}); err == nil {
+			t.Error("a link that was found is followed")
+		}
+	})
+	t.Run("of another user", func(t *testing.T) {
+		if os.Getuid() != 0 {
+			t.Skip("giving a file away needs root; the project's CI runs as root")
+		}
+		dir := workDir(t, "[safety]\ntier = \"OMEGA\"\n", 0o600)
+		if err := os.Chown(filepath.Join(dir, "fdqc.toml"), 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := LoadConfig(LoadOptions{WorkDir: dir}); err == nil || !strings.Contains(err.Error(), "another user") {
+			t.Errorf("got %v, want an error about another user", err)
+		}
+	})
+}
