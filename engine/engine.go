@@ -161,7 +161,11 @@ func (e *Engine) open(ctx context.Context, o *options) error {
 	if err := e.publishAll(ctx); err != nil {
 		return err
 	}
-	e.logger.Debug("open", "device", e.DeviceName(), "workspace_dim", e.config.Safety.WorkspaceDim,
+	log := e.logger.Debug
+	if o.files != (files{}) {
+		log = e.logger.Info // files that were named need no signature: their use is on record
+	}
+	log("open", "device", e.DeviceName(), "workspace_dim", e.config.Safety.WorkspaceDim,
 		"weights", loaded.weightsFrom, "memory", loaded.memoryFrom)
 	return nil
 }
