@@ -27,18 +27,17 @@
 #include <ATen/ops/amin.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/nonzero.h>
-#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "match_direct.h"
-#include "tiles.h"
 
 namespace fdqc {
 namespace {
@@ -57,6 +56,9 @@ constexpr double kHuge = 1e37, kFar = 1e35;
 constexpr double kUnderflow = 1e-34;
 // Rows of a side that are in hand at once in float64.
 constexpr int64_t kPrepareFloats = int64_t{1} << 22;
+// Rows of one product on the CPU: against a thousand patterns it stays in a
+// core's cache.
+constexpr int64_t kProductRows = 256;
 // Column steps up to which all patterns are compared directly.
 constexpr int64_t kDirectSteps = 1 << 15;
 
@@ -78,6 +80,11 @@ struct RowBound {
   at::Tensor wide;  // [rows] float64
   double slope;     // of g
   double far;       // g and a^2 above it: no statement
+
+  RowBound of(int64_t from, int64_t rows) const {
+    return {norm.narrow(0, from, rows), wide.narrow(0, from, rows), slope,
+            far};
+  }
 };
 
 RowBound row_bound(const at::Tensor& centred, int64_t n, double u, double far,
@@ -111,7 +118,7 @@ at::Tensor candidates(const at::Tensor& lower, const at::Tensor& threshold) {
 // with float64, a few rows at a time.
 void match_wide(const PreparedSide& side, const at::Tensor& z,
                 const at::Tensor& rows, int64_t first, int64_t last,
-                Best& best) {
+                Path path, Best& best) {
   const double u = std::ldexp(1.0, -53);
   const int64_t n = side.n;
   const at::Tensor heads = side.rows.slice(0, first, last)
@@ -135,29 +142,97 @@ void match_wide(const PreparedSide& side, const at::Tensor& z,
     const at::Tensor found = at::nonzero(
         candidates(lower, threshold(bound, at::amin(lower, {0}))));
     resolve(side, z, found.select(1, 0).add(first),
-            some.index_select(0, found.select(1, 1)), best);
+            some.index_select(0, found.select(1, 1)), path, best);
   }
 }
 
-// The candidates in few groups: [groups, rows] marks them.
-void match_groups(const PreparedSide& side, const at::Tensor& z,
-                  const at::Tensor& lower, const at::Tensor& marked,
-                  const at::Tensor& limit, int64_t first, Best& best) {
+// One product: patterns [first, first + lower.size(0)) against the rows
+// [row, row + lower.size(1)) of z.
+struct Product {
+  at::Tensor lower;   // [patterns, rows] float32, patterns padded
+  at::Tensor groups;  // [patterns / kGroup, rows]: their minima
+  at::Tensor limit;   // [rows]: what is above cannot win
+  int64_t first, row;
+};
+
+// Decides a product with ATen operators.
+void settle(const PreparedSide& side, const at::Tensor& z, const Product& of,
+            Path path, Best& best) {
+  const int64_t rows = of.limit.size(0);
+  at::Tensor marked = candidates(of.groups, of.limit);
+  const at::Tensor many = marked.sum(0).gt(kFewGroups);
+  if (many.any().item<bool>()) {
+    match_wide(side, z, at::nonzero(many).flatten().add_(of.row), of.first,
+               std::min(of.first + of.lower.size(0), side.count), path, best);
+    marked.logical_and_(many.logical_not());
+  }
   const at::Tensor found = at::nonzero(marked);
   const at::Tensor group = found.select(1, 0), row = found.select(1, 1);
   const at::Tensor inside = at::arange(kGroup, group.options());
   const at::Tensor pattern = group.mul(kGroup).unsqueeze(1).add(inside);
-  const at::Tensor values =
-      lower.flatten().index_select(
-          0, pattern.mul(z.size(0)).add_(row.unsqueeze(1)).flatten());
-  at::Tensor wanted =
-      candidates(values.view({-1, kGroup}),
-                 limit.index_select(0, row).unsqueeze(1));
+  const at::Tensor values = of.lower.flatten().index_select(
+      0, pattern.mul(rows).add_(row.unsqueeze(1)).flatten());
+  at::Tensor wanted = candidates(values.view({-1, kGroup}),
+                                 of.limit.index_select(0, row).unsqueeze(1));
   // What fills the last group is no pattern.
-  wanted.logical_and_(pattern.lt(side.count - first));
+  wanted.logical_and_(pattern.lt(side.count - of.first));
   const at::Tensor pairs = at::nonzero(wanted.flatten()).flatten();
-  resolve(side, z, pattern.flatten().index_select(0, pairs).add_(first),
-          row.index_select(0, pairs.div(kGroup, "floor")), best);
+  resolve(side, z, pattern.flatten().index_select(0, pairs).add_(of.first),
+          row.index_select(0, pairs.div(kGroup, "floor")).add_(of.row), path,
+          best);
+}
+
+// The same on the CPU, where a loop over what is in the cache costs less than
+// the operators' calls.
+void settle_on_cpu(const PreparedSide& side, const at::Tensor& z,
+                   const Product& of, Best& best) {
+  const int64_t rows = of.limit.size(0), groups = of.groups.size(0);
+  const float* const lower = of.lower.const_data_ptr<float>();
+  const float* const least = of.groups.const_data_ptr<float>();
+  const float* const limit = of.limit.const_data_ptr<float>();
+  std::vector<int32_t> marked(rows, 0);
+  for (int64_t g = 0; g < groups; ++g) {
+    for (int64_t r = 0; r < rows; ++r) {
+      marked[r] += static_cast<int32_t>(!(least[g * rows + r] > limit[r]));
+    }
+  }
+  std::vector<int64_t> many;
+  std::vector<float> bar(limit, limit + rows);  // of rows with few groups
+  for (int64_t r = 0; r < rows; ++r) {
+    if (marked[r] <= kFewGroups) continue;
+    many.push_back(of.row + r);
+    bar[r] = -std::numeric_limits<float>::infinity();
+  }
+  if (!many.empty()) {
+    match_wide(side, z,
+               at::from_blob(many.data(), {static_cast<int64_t>(many.size())},
+                             at::kLong),
+               of.first,
+               std::min(of.first + of.lower.size(0), side.count),
+               Path::kFastest, best);
+  }
+  std::vector<Pair> pairs;
+  const auto look = [&](int64_t g, int64_t r) {
+    if (marked[r] > kFewGroups || least[g * rows + r] > limit[r]) return;
+    for (int64_t p = g * kGroup; p < (g + 1) * kGroup; ++p) {
+      if (of.first + p < side.count && !(lower[p * rows + r] > limit[r])) {
+        pairs.push_back({of.first + p, of.row + r});
+      }
+    }
+  };
+  constexpr int64_t kLook = 16;  // rows that are passed over at once
+  for (int64_t g = 0; g < groups; ++g) {
+    int64_t r = 0;
+    for (; r + kLook <= rows; r += kLook) {
+      int32_t any = 0;
+      for (int64_t k = r; k < r + kLook; ++k) {
+        any |= static_cast<int32_t>(!(least[g * rows + k] > bar[k]));
+      }
+      for (int64_t k = r; any != 0 && k < r + kLook; ++k) look(g, k);
+    }
+    for (; r < rows; ++r) look(g, r);
+  }
+  resolve(side, z, pairs.data(), static_cast<int64_t>(pairs.size()), best);
 }
 
 }  // namespace
@@ -221,13 +296,14 @@ std::shared_ptr<const PreparedSide> prepared(const PatternSide& side,
   return side.prepared;
 }
 
-Nearest nearest(const PreparedSide& side, const at::Tensor& from) {
+Nearest nearest(const PreparedSide& side, const at::Tensor& from, Path path) {
   const at::Tensor z = from.contiguous();
   const int64_t rows = z.size(0), n = side.n;
+  const bool loops = path == Path::kFastest && z.device().is_cpu();
   Best best(rows, z.device());
-  if (side.count == 0) return best.answer();
+  if (side.count == 0 || rows == 0) return best.answer();
   const int64_t columns = side.tail_zero ? n : 2 * n;
-  if (z.device().is_cpu() && rows * side.count * columns <= kDirectSteps) {
+  if (loops && rows * side.count * columns <= kDirectSteps) {
     resolve_all(side, z, best);
     return best.answer();
   }
@@ -243,23 +319,34 @@ Nearest nearest(const PreparedSide& side, const at::Tensor& from) {
       row_bound(centred, n, product_roundoff(), kFar, kUnderflow);
 
   const int64_t padded = side.lower.size(0);
-  const int64_t step =
-      std::max(kGroup, matrix_floats(z.device()) / rows / kGroup * kGroup);
-  for (int64_t first = 0; first < padded; first += step) {
-    const int64_t last = std::min(first + step, padded);
-    const at::Tensor lower =
-        at::mm(side.lower.slice(0, first, last), columns_of_z);
-    const at::Tensor groups =
-        at::amin(lower.view({-1, kGroup, rows}), {1});
-    const at::Tensor limit = threshold(bound, at::amin(groups, {0}));
-    at::Tensor marked = candidates(groups, limit);
-    const at::Tensor many = marked.sum(0).gt(kFewGroups);
-    if (many.any().item<bool>()) {
-      match_wide(side, z, at::nonzero(many).flatten(), first,
-                 std::min(last, side.count), best);
-      marked.logical_and_(many.logical_not());
+  const int64_t room = matrix_floats(z.device());
+  const int64_t tile = z.device().is_cpu() ? std::min(rows, kProductRows)
+                                           : rows;
+  const int64_t step = std::min(
+      padded, std::max(kGroup, room / tile / kGroup * kGroup));
+  const at::Tensor matrix = at::empty({step * tile}, z.options());
+  for (int64_t row = 0; row < rows; row += tile) {
+    const int64_t count = std::min(tile, rows - row);
+    const at::Tensor of_tile = columns_of_z.narrow(1, row, count);
+    const RowBound tile_bound = bound.of(row, count);
+    for (int64_t first = 0; first < padded; first += step) {
+      const int64_t patterns = std::min(step, padded - first);
+      Product product;
+      product.first = first;
+      product.row = row;
+      product.lower =
+          matrix.narrow(0, 0, patterns * count).view({patterns, count});
+      at::mm_out(product.lower, side.lower.narrow(0, first, patterns),
+                 of_tile);
+      product.groups =
+          at::amin(product.lower.view({-1, kGroup, count}), {1});
+      product.limit = threshold(tile_bound, at::amin(product.groups, {0}));
+      if (loops) {
+        settle_on_cpu(side, z, product, best);
+      } else {
+        settle(side, z, product, path, best);
+      }
     }
-    match_groups(side, z, lower, marked, limit, first, best);
   }
   return best.answer();
 }

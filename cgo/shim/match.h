@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "handles.h"
+#include "tiles.h"
 
 namespace fdqc {
 
@@ -38,6 +39,7 @@ struct Nearest {
 // z: [rows, n] float32, finite, on the side's device. The winner is the least
 // of the squared direct differences, summed in float64 in column order, ties
 // to the lowest row. Needs matrix_floats(device) numbers, whatever the count.
-Nearest nearest(const PreparedSide& side, const at::Tensor& z);
+Nearest nearest(const PreparedSide& side, const at::Tensor& z,
+                Path path = Path::kFastest);
 
 }  // namespace fdqc

@@ -1,12 +1,10 @@
 #include "match_direct.h"
 
 #include <ATen/ops/full.h>
-#include <ATen/ops/where.h>
 
 #include <algorithm>
 #include <limits>
-
-#include "tiles.h"
+#include <vector>
 
 namespace fdqc {
 namespace {
@@ -109,29 +107,38 @@ Nearest Best::answer() const {
           pattern.masked_fill(pattern.eq(kNone), -1)};
 }
 
+void resolve(const PreparedSide& side, const at::Tensor& z, const Pair* pairs,
+             int64_t count, Best& best) {
+  const float* const zs = z.const_data_ptr<float>();
+  const float* const ps = side.rows.const_data_ptr<float>();
+  double* const squared = best.squared.mutable_data_ptr<double>();
+  int64_t* const index = best.pattern.mutable_data_ptr<int64_t>();
+  each_sum(
+      side, count, [&](int64_t i) { return zs + pairs[i].row * side.n; },
+      [&](int64_t i) { return ps + pairs[i].pattern * 2 * side.n; },
+      [&](int64_t i, double value) {
+        take_in(squared, index, pairs[i].row, pairs[i].pattern, value);
+      });
+}
+
 void resolve(const PreparedSide& side, const at::Tensor& z,
-             const at::Tensor& pattern, const at::Tensor& row, Best& best) {
-  const int64_t pairs = pattern.size(0);
-  if (z.device().is_cpu()) {
+             const at::Tensor& pattern, const at::Tensor& row, Path path,
+             Best& best) {
+  const int64_t count = pattern.size(0);
+  if (path == Path::kFastest && z.device().is_cpu()) {
     const at::Tensor patterns = pattern.contiguous(), rows = row.contiguous();
-    const int64_t* const pi = patterns.const_data_ptr<int64_t>();
-    const int64_t* const ri = rows.const_data_ptr<int64_t>();
-    const float* const zs = z.const_data_ptr<float>();
-    const float* const ps = side.rows.const_data_ptr<float>();
-    double* const squared = best.squared.mutable_data_ptr<double>();
-    int64_t* const index = best.pattern.mutable_data_ptr<int64_t>();
-    each_sum(
-        side, pairs, [&](int64_t i) { return zs + ri[i] * side.n; },
-        [&](int64_t i) { return ps + pi[i] * 2 * side.n; },
-        [&](int64_t i, double value) {
-          take_in(squared, index, ri[i], pi[i], value);
-        });
+    std::vector<Pair> pairs(count);
+    for (int64_t i = 0; i < count; ++i) {
+      pairs[i] = {patterns.const_data_ptr<int64_t>()[i],
+                  rows.const_data_ptr<int64_t>()[i]};
+    }
+    resolve(side, z, pairs.data(), count, best);
     return;
   }
   const int64_t at_once =
       std::max<int64_t>(1, matrix_floats(z.device()) / (6 * side.n));
-  for (int64_t from = 0; from < pairs; from += at_once) {
-    const int64_t to = std::min(from + at_once, pairs);
+  for (int64_t from = 0; from < count; from += at_once) {
+    const int64_t to = std::min(from + at_once, count);
     const at::Tensor some = pattern.slice(0, from, to);
     const at::Tensor of = row.slice(0, from, to);
     best.merge(sums_by_column(side, z, some, of), some, of);

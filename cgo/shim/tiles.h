@@ -17,9 +17,15 @@ namespace fdqc {
 // Rows that are in hand at once; what they need bounds the memory of a batch.
 constexpr int64_t kChunkRows = 4096;
 
-// Rows of a tile on the CPU: with kMatrixFloats, a tile against about a
-// thousand patterns stays in a core's cache.
-constexpr int64_t kTileRows = 256;
+// Rows of a tile on the CPU. Enough that what an ATen operator costs to call
+// is small beside what it does.
+constexpr int64_t kTileRows = 1024;
+
+// Which code does what there are two ways for. Both give the same answers.
+enum class Path {
+  kFastest,   // loops over host memory where the device is the CPU
+  kOperators  // ATen operators only, as on every other device
+};
 
 // Numbers of one rows-by-patterns matrix: 1 MB a thread on the CPU, 256 MB on
 // a device, where one stream works at a time.

@@ -22,8 +22,7 @@ struct Case {
 
 class Scan : public testing::TestWithParam<Case> {};
 
-TEST_P(Scan, EqualsTheRecurrence) {
-  const Case c = GetParam();
+void expect_recurrence(const Case& c, Path path) {
   Source source(static_cast<uint32_t>(c.rows + c.slots));
   const Floats u = source.normals(c.rows * c.n, 1);
   Floats states = source.normals(c.slots * c.n, 3);
@@ -64,7 +63,8 @@ TEST_P(Scan, EqualsTheRecurrence) {
       scan(at::from_blob(const_cast<float*>(u.data()), {c.rows, c.n},
                          at::kFloat),
            moves, state,
-           at::from_blob(const_cast<float*>(loaded.data()), {c.n}, at::kFloat))
+           at::from_blob(const_cast<float*>(loaded.data()), {c.n}, at::kFloat),
+           path)
           .contiguous();
   for (int64_t i = 0; i < c.rows * c.n; ++i) {
     ASSERT_NEAR(got.const_data_ptr<float>()[i], want[i], 1e-6 * scale[i])
@@ -74,6 +74,14 @@ TEST_P(Scan, EqualsTheRecurrence) {
     ASSERT_NEAR(states[i], want_states[i], 1e-6 * std::max(seen[i], 1e-3))
         << "state of slot " << i / c.n;
   }
+}
+
+TEST_P(Scan, LoopsEqualTheRecurrence) {
+  expect_recurrence(GetParam(), Path::kFastest);
+}
+
+TEST_P(Scan, OperatorsEqualTheRecurrence) {
+  expect_recurrence(GetParam(), Path::kOperators);
 }
 
 const Case kCases[] = {
@@ -103,23 +111,27 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
-TEST(ScanValues, LargeValuesDoNotOverflow) {
+class ScanPath : public testing::TestWithParam<Path> {};
+INSTANTIATE_TEST_SUITE_P(Both, ScanPath,
+                         testing::Values(Path::kFastest, Path::kOperators));
+
+TEST_P(ScanPath, LargeValuesDoNotOverflow) {
   const NoAutograd guard;
   Floats u(200 * 4, 3.4e38f), state(4, 3.4e38f), loaded(4, 0.0f);
   const at::Tensor got =
       scan(at::from_blob(u.data(), {200, 4}, at::kFloat), {},
            at::from_blob(state.data(), {1, 4}, at::kFloat),
-           at::from_blob(loaded.data(), {4}, at::kFloat));
+           at::from_blob(loaded.data(), {4}, at::kFloat), GetParam());
   EXPECT_TRUE(got.isfinite().all().item<bool>());
 }
 
-TEST(ScanValues, TheInputIsNotChanged) {
+TEST_P(ScanPath, TheInputIsNotChanged) {
   const NoAutograd guard;
   Floats u(100 * 4, 1.0f), state(2 * 4, 1.0f), loaded(4, 5.0f);
   scan(at::from_blob(u.data(), {100, 4}, at::kFloat),
        std::vector<ScanRow>(100, ScanRow{1, false}),
        at::from_blob(state.data(), {2, 4}, at::kFloat),
-       at::from_blob(loaded.data(), {4}, at::kFloat));
+       at::from_blob(loaded.data(), {4}, at::kFloat), GetParam());
   EXPECT_EQ(u, Floats(100 * 4, 1.0f));
   EXPECT_EQ(loaded, Floats(4, 5.0f));
   EXPECT_EQ(Floats(state.begin(), state.begin() + 4), Floats(4, 1.0f))
