@@ -119,9 +119,9 @@ func (c *Config) Validate() error {
 			refuse(key, "%d is out of range, expected %d to %d", value, low, high)
 		}
 	}
-	threshold := func(key string, value float64) {
-		if !(value >= 0 && value <= 2) { // NaN fails too
-			refuse(key, "%v is out of range, expected 0 to 2", value)
+	threshold := func(key string, value, high float64) {
+		if !(value >= 0 && value <= high) { // NaN fails too
+			refuse(key, "%v is out of range, expected 0 to %v", value, high)
 		}
 	}
 	choice := func(key, value string, allowed ...string) {
@@ -136,9 +136,9 @@ func (c *Config) Validate() error {
 	whole("engine.batch_size", int64(c.Engine.BatchSize), 1, MaxBatch)
 	whole("engine.max_sessions", int64(c.Engine.MaxSessions), 1, 999_999)
 	whole("safety.workspace_dim", int64(c.Safety.WorkspaceDim), models.MinWorkspace, models.MaxWorkspace)
-	threshold("safety.entropy_threshold", c.Safety.EntropyThreshold)
-	threshold("safety.collapse_threshold", c.Safety.CollapseThreshold)
-	threshold("safety.block_threshold", c.Safety.BlockThreshold)
+	threshold("safety.entropy_threshold", c.Safety.EntropyThreshold, 1.1)
+	threshold("safety.collapse_threshold", c.Safety.CollapseThreshold, 1)
+	threshold("safety.block_threshold", c.Safety.BlockThreshold, 1.5)
 	choice("safety.tier", c.Safety.Tier, "ALPHA", "BETA", "GAMMA", "DELTA", "EPSILON", "OMEGA")
 	choice("safety.state_update", c.Safety.StateUpdate, StateUpdateRow, StateUpdateFirstElement)
 	whole("safety.max_cached_projections", int64(c.Safety.MaxCachedProjections), 1, models.MaxWidth)

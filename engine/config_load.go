@@ -86,7 +86,7 @@ func (l *loader) load() error {
 		return err
 	}
 	own := filepath.Join(dir.config.Persistence.Dir, configFile)
-	if err := l.file(own); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := l.ownFile(own, dir.origins["persistence.dir"] != "default"); err != nil {
 		return err
 	}
 	if err := l.above(named, environment); err != nil {
@@ -172,29 +172,79 @@ func (l *loader) environment() (settings map[string]string, named string, err er
 	return settings, named, nil
 }
 
-// file decodes a TOML file over the settings.
+// ownFile decodes the data directory's own file. It is trusted as the
+// directory is, so it must be as private, and a directory that nobody named
+// must not be a link to somewhere else.
+func (l *loader) ownFile(path string, dirNamed bool) error {
+	dir := filepath.Dir(path)
+	if info, err := os.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 && !dirNamed {
+		return &ConfigError{Where: dir, Key: "persistence.dir", Reason: "is a symbolic link, expected a directory; name it with --data-dir"}
+	}
+	data, err := readOwned(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := l.decode(path, data); err != nil {
+		return err
+	}
+	if where := l.origins["persistence.dir"]; where != "default" {
+		return &ConfigError{Where: where, Key: "persistence.dir", Reason: "a data directory cannot name another one"}
+	}
+	return nil
+}
+
+// file decodes a TOML file that was named.
 func (l *loader) file(path string) error {
-	data, err := os.ReadFile(path)
+	file, err := os.Open(path)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("configuration: %w", err)
 		}
 		return &ConfigError{Where: path, Reason: err.Error()}
 	}
+	defer file.Close()
+	data, err := readBounded(file, path)
+	if err != nil {
+		return err
+	}
+	return l.decode(path, data)
+}
+
+// decode puts the values of a file over the settings. They have to be valid
+// whether or not a higher layer replaces them.
+func (l *loader) decode(path string, data []byte) error {
 	lines := keyLines(string(data))
 	meta, err := toml.Decode(string(data), &l.config)
 	if err != nil {
 		return decodeError(path, err)
 	}
-	for _, key := range meta.Undecoded() {
-		return &ConfigError{Where: at(path, lines[key.String()]), Key: key.String(), Reason: "unknown key"}
-	}
 	for _, key := range meta.Keys() {
-		if _, known := l.origins[key.String()]; known {
-			l.origins[key.String()] = at(path, lines[key.String()])
+		// The decoder takes any case of a name; here a name is exact.
+		name := key.String()
+		if _, known := l.origins[name]; !known && !(len(key) == 1 && l.isSection(name)) {
+			return &ConfigError{Where: at(path, lines[name]), Key: name, Reason: "unknown key"}
+		}
+		if len(key) > 1 {
+			l.origins[name] = at(path, lines[name])
 		}
 	}
-	return nil
+	alone := &loader{config: DefaultConfig(), origins: l.origins}
+	if _, err := toml.Decode(string(data), &alone.config); err != nil {
+		return decodeError(path, err)
+	}
+	return alone.validate()
+}
+
+func (l *loader) isSection(name string) bool {
+	for key := range l.origins {
+		if section, _, _ := strings.Cut(key, "."); section == name {
+			return true
+		}
+	}
+	return false
 }
 
 // typeMismatch is how the decoder words a value of a wrong type; only syntax

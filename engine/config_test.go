@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/BurntSushi/toml"
@@ -160,6 +161,9 @@ func TestBadSettingsNameTheirPlace(t *testing.T) {
 		{name: "wrong type", content: "[memory]\ncapacity = \"many\"\n", want: []string{"c.toml, line 2", "memory.capacity"}},
 		{name: "a fraction for a count", content: "[memory]\ncapacity = 1.5\n", want: []string{"c.toml, line 2", "capacity"}},
 		{name: "out of range", content: "\n[memory]\ncapacity = 0\n", want: []string{"c.toml, line 3", "memory.capacity", "1 to 1000000"}},
+		{name: "another case", content: "[Safety]\nTIER = \"OMEGA\"\n", want: []string{"c.toml", "unknown key"}},
+		{name: "out of range below a flag", content: "[memory]\ncapacity = 0\n", flags: map[string]string{"memory.capacity": "5"}, want: []string{"c.toml, line 2", "memory.capacity"}},
+		{name: "huge", content: strings.Repeat("#\n", 1<<20), want: []string{"c.toml", "larger"}},
 		{name: "broken", content: "[memory\n", want: []string{"c.toml, line"}},
 		{name: "environment", environ: []string{"FDQC_MEMORY_CAPACITY=lots"}, want: []string{"environment FDQC_MEMORY_CAPACITY", "memory.capacity", "whole number"}},
 		{name: "unknown variable of a section", environ: []string{"FDQC_SAFETY_TEIR=OMEGA"}, want: []string{"FDQC_SAFETY_TEIR", "unknown key"}},
@@ -212,6 +216,8 @@ func TestFoundFileMayOnlyTighten(t *testing.T) {
 		{"fewer checkpoints", "[persistence]\nmax_checkpoints = 1\n", "persistence.max_checkpoints"},
 		{"batch size", "[engine]\nbatch_size = 17\n", ""},
 		{"unknown key", "[safety]\nx = 1\n", "safety.x"},
+		{"more logs", "[logging]\nlevel = \"debug\"\n", ""},
+		{"warnings hidden", "[logging]\nlevel = \"error\"\n", "logging.level"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			config, origins, err := LoadConfig(LoadOptions{
@@ -275,4 +281,39 @@ func TestFoundFileMayOnlyTighten(t *testing.T) {
 			t.Errorf("got %v, want an error about another user", err)
 		}
 	})
+}
+
+// The data directory's own file is trusted only while nobody else can have
+// written it.
+func TestDataDirectoryFileIsPrivate(t *testing.T) {
+	loose := "[safety]\nsafe_mode = false\n"
+	load := func(dir string) error {
+		_, _, err := LoadConfig(LoadOptions{WorkDir: t.TempDir(), Flags: map[string]string{"persistence.dir": dir}})
+		return err
+	}
+	if err := load(workDir(t, loose, 0o600)); err != nil {
+		t.Errorf("a private one: %v", err)
+	}
+	if err := load(workDir(t, loose, 0o666)); err == nil || !strings.Contains(err.Error(), "chmod") {
+		t.Errorf("one that others may write: got %v, want an error that says chmod", err)
+	}
+	if err := load(workDir(t, "[persistence]\ndir = \"elsewhere\"\n", 0o600)); err == nil || !strings.Contains(err.Error(), "persistence.dir") {
+		t.Errorf("one that names another directory: got %v, want an error", err)
+	}
+	pipe := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(pipe, "fdqc.toml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := load(pipe); err == nil || !strings.Contains(err.Error(), "regular") {
+		t.Errorf("a pipe: got %v, want an error and no waiting", err)
+	}
+	// A default data directory that is a link to the working directory
+	// would make ./fdqc.toml its own file.
+	t.Chdir(workDir(t, loose, 0o600))
+	if err := os.Symlink(".", "fdqc-data"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := LoadConfig(LoadOptions{WorkDir: "."}); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+		t.Errorf("a linked default directory: got %v, want an error", err)
+	}
 }

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"syscall"
@@ -17,14 +19,15 @@ var strictness = map[string]int{"GAMMA": 0, "DELTA": 1, "ALPHA": 2, "BETA": 2, "
 // thresholds judge is refused when it differs. device, threads, batch_size
 // and logging carry no safety and are taken where nothing else sets them.
 func (l *loader) tighten(path string) error {
-	if err := ownedAlone(path); err != nil {
+	data, err := readOwned(path)
+	if err != nil {
 		return err
 	}
 	there := &loader{config: l.config, origins: Origins{}}
 	for key := range l.origins {
 		there.origins[key] = ""
 	}
-	if err := there.file(path); err != nil {
+	if err := there.decode(path, data); err != nil {
 		return err
 	}
 	if err := there.validate(); err != nil {
@@ -58,8 +61,11 @@ func (l *loader) tighten(path string) error {
 // free are the settings that carry no safety.
 var free = map[string]bool{
 	"engine.device": true, "engine.threads": true, "engine.batch_size": true,
-	"logging.level": true, "logging.format": true,
+	"logging.format": true,
 }
+
+// levels of the log, most talkative first.
+var levels = map[string]int{"trace": 0, "debug": 1, "info": 2, "warn": 3, "error": 4}
 
 // stricter says whether a setting of safety becomes stricter. Settings that
 // are neither stricter nor looser, such as another data directory or seed,
@@ -74,6 +80,8 @@ func stricter(key string, now, then any) bool {
 		return *then.(*float64) < *now.(*float64)
 	case "safety.collapse_threshold":
 		return *then.(*float64) > *now.(*float64)
+	case "logging.level":
+		return levels[*then.(*string)] < levels[*now.(*string)] // warnings cannot be hidden
 	case "embedding.fallback":
 		return *then.(*string) == "" // text is refused instead of hashed
 	default:
@@ -96,20 +104,47 @@ func copySetting(to, from any) {
 	}
 }
 
-// ownedAlone refuses a file that somebody else could have written.
-func ownedAlone(path string) error {
-	info, err := os.Lstat(path)
+// maxConfig bounds a configuration file, in bytes.
+const maxConfig = 1 << 20
+
+// readOwned reads a file that nobody named and refuses one that somebody else
+// could have written. What is checked is what is read: the open file.
+func readOwned(path string) ([]byte, error) {
+	// Without following a link, and without waiting for a pipe's writer.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	case errors.Is(err, syscall.ELOOP):
+		return nil, &ConfigError{Where: path, Reason: "was found and not named, and is a symbolic link; name it with --config"}
+	case err != nil:
+		return nil, &ConfigError{Where: path, Reason: err.Error()}
+	}
+	defer file.Close()
+	info, err := file.Stat()
 	if err != nil {
-		return &ConfigError{Where: path, Reason: err.Error()}
+		return nil, &ConfigError{Where: path, Reason: err.Error()}
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	switch {
-	case info.Mode()&fs.ModeSymlink != 0 || !info.Mode().IsRegular():
-		return &ConfigError{Where: path, Reason: "was found and not named, and is no regular file; name it with --config"}
-	case !ok || int(owner.Uid) != os.Getuid():
-		return &ConfigError{Where: path, Reason: "was found and not named, and belongs to another user; name it with --config"}
+	case !info.Mode().IsRegular():
+		return nil, &ConfigError{Where: path, Reason: "was found and not named, and is no regular file; name it with --config"}
+	case !ok || int(owner.Uid) != os.Geteuid():
+		return nil, &ConfigError{Where: path, Reason: "was found and not named, and belongs to another user; name it with --config"}
 	case info.Mode().Perm()&0o022 != 0:
-		return &ConfigError{Where: path, Reason: fmt.Sprintf("was found and not named, and others may write it (mode %04o); run: chmod go-w %s", info.Mode().Perm(), path)}
+		return nil, &ConfigError{Where: path, Reason: fmt.Sprintf("was found and not named, and others may write it (mode %04o); run: chmod go-w %s", info.Mode().Perm(), path)}
 	}
-	return nil
+	return readBounded(file, path)
+}
+
+// readBounded reads a whole file of at most maxConfig bytes.
+func readBounded(file io.Reader, path string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(file, maxConfig+1))
+	switch {
+	case err != nil:
+		return nil, &ConfigError{Where: path, Reason: err.Error()}
+	case len(data) > maxConfig:
+		return nil, &ConfigError{Where: path, Reason: fmt.Sprintf("is larger than %d bytes, expected a configuration file", maxConfig)}
+	}
+	return data, nil
 }
