@@ -20,7 +20,7 @@ const (
 // Config is every setting. DefaultConfig makes one, LoadConfig reads one, and
 // Validate says whether it can be used. fdqc.example.toml documents each key.
 type Config struct {
-	Engine      EngineConfig      `toml:"engine"`
+	Engine      ComputeConfig      `toml:"engine"`
 	Safety      SafetyConfig      `toml:"safety"`
 	Memory      MemoryConfig      `toml:"memory"`
 	Persistence PersistenceConfig `toml:"persistence"`
@@ -28,8 +28,8 @@ type Config struct {
 	Logging     LoggingConfig     `toml:"logging"`
 }
 
-// EngineConfig says where and how batches are computed.
-type EngineConfig struct {
+// ComputeConfig says where and how batches are computed.
+type ComputeConfig struct {
 	Device      string `toml:"device"`       // auto, cpu, cuda or cuda:N
 	Threads     int    `toml:"threads"`      // 0: the CPUs that affinity and cgroup grant
 	BatchSize   int    `toml:"batch_size"`   // rows judged together by the commands
@@ -77,7 +77,7 @@ type LoggingConfig struct {
 // safe mode and human approval are on, so that no decision is Allow.
 func DefaultConfig() Config {
 	return Config{
-		Engine: EngineConfig{Device: "auto", BatchSize: 4096, MaxSessions: 10000},
+		Engine: ComputeConfig{Device: "auto", BatchSize: 4096, MaxSessions: 10000},
 		Safety: SafetyConfig{
 			WorkspaceDim: 8, EntropyThreshold: 0.7, CollapseThreshold: 0.85, BlockThreshold: 0.8,
 			Tier: "GAMMA", RequireHumanApproval: true, SafeMode: true,

@@ -224,7 +224,7 @@ func (l *loader) decode(path string, data []byte) error {
 	for _, key := range meta.Keys() {
 		// The decoder takes any case of a name; here a name is exact.
 		name := key.String()
-		if _, known := l.origins[name]; !known && !(len(key) == 1 && l.isSection(name)) {
+		if _, known := l.origins[name]; !known && (len(key) != 1 || !l.isSection(name)) {
 			return &ConfigError{Where: at(path, lines[name]), Key: name, Reason: "unknown key"}
 		}
 		if len(key) > 1 {

@@ -114,11 +114,14 @@ func (l *loaded) loadWeights(c *Config, f files, useDir bool) (state *checkpoint
 	}
 	if path != "" {
 		state, err = checkpoints.ReadValidatorState(path)
-		if err != nil && !(f.state == "" && errors.Is(err, fs.ErrNotExist)) {
-			return nil, err
+		if f.state == "" && errors.Is(err, fs.ErrNotExist) {
+			state, err = nil, nil
 		}
 	}
-	if path == "" || err != nil {
+	switch {
+	case err != nil:
+		return nil, err
+	case state == nil:
 		l.weights, l.weightsFrom = models.DrawWeights(c.Safety.Seed, n), fmt.Sprintf("drawn from safety.seed %d", c.Safety.Seed)
 		return nil, nil
 	}

@@ -163,10 +163,10 @@ func (a *app) createVerdicts(path string, fields []rows.Field) (rows.Writer, err
 
 func (a *app) createOutput(path string) (*rows.Output, error) {
 	out, err := rows.CreateOutput(path, a.out, func(path string) (rows.Sink, error) { return checkpoints.Create(path, 0o666) })
-	if err != nil && (errors.Is(err, rows.ErrFormat) || asInput(err) != err) {
-		err = usage(err)
+	if errors.Is(err, rows.ErrFormat) {
+		return nil, usage(err)
 	}
-	return out, err
+	return out, asInput(err)
 }
 
 // summary tells a person what was done.
