@@ -1,0 +1,261 @@
+package pickle
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/big"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// config lets OrderedDict and the like through, and numbers as objects outside the pickle.
+func config() Config {
+	return Config{Globals: Standard(), Persistent: func(id Value) (Value, error) {
+		if n, ok := id.(Int); ok {
+			return -n, nil
+		}
+		return nil, errors.New("no such object")
+	}}
+}
+
+// TestRefused breaks one rule of the machine at a time.
+func TestRefused(t *testing.T) {
+	const p = "\x80\x02"
+	for _, c := range []struct {
+		name, data, want string
+	}{
+		{"empty", "", "without STOP"},
+		{"no protocol", "N.", "protocols 0 and 1"},
+		{"protocol 1", "\x80\x01N.", "protocol 1"},
+		{"protocol 6", "\x80\x06N.", "protocol 6"},
+		{"protocol twice", p + p + "N.", "once"},
+		{"no stop", p + "N", "without STOP"},
+		{"nothing to stop with", p + ".", "0 values"},
+		{"two values", p + "NN.", "2 values"},
+		{"mark left", p + "(N.", "1 marks"},
+		{"trailing bytes", p + "N.N", "1 bytes follow"},
+		{"unknown opcode", p + "\xff.", "unknown"},
+		{"INST", p + "(ios\nsystem\n.", "not accepted"},
+		{"OBJ", p + "(o.", "not accepted"},
+		{"PERSID", p + "P0\n.", "not accepted"},
+		{"EXT1", p + "\x82\x01.", "not accepted"},
+		{"POP", p + "N0.", "not accepted"},
+		{"DUP", p + "N2.", "not accepted"},
+		{"INT as text", p + "I1\n.", "not accepted"},
+		{"NEXT_BUFFER", "\x80\x05\x97.", "not accepted"},
+		{"string longer than the file", p + "X\xff\xff\xff\x7fab.", "length 2147483647"},
+		{"string of 2^63", "\x80\x04\x8d\x00\x00\x00\x00\x00\x00\x00\x80ab.", "length 9223372036854775808"},
+		{"bytes longer than the file", p + "B\xff\xff\xff\xffab.", "length 4294967295"},
+		{"not UTF-8", p + "X\x01\x00\x00\x00\xff.", "not UTF-8"},
+		{"surrogate", p + "X\x03\x00\x00\x00\xed\xa0\x80.", "not UTF-8"},
+		{"int of 33 bytes", p + "\x8a\x21" + strings.Repeat("\x01", 33) + ".", "int of 33 bytes"},
+		{"int of 2^31 bytes", p + "\x8b\x00\x00\x00\x80\x01.", "length 2147483648"},
+		{"int cut short", p + "J\x01\x02", "4 bytes wanted"},
+		{"memo unset", p + "h\x00.", "not set"},
+		{"memo skipped", p + "Nq\x02h\x01.", "not set"},
+		{"memo number huge", p + "Nr\xff\xff\xff\x0f.", "memo number 268435455"},
+		{"memo of nothing", p + "q\x00.", "stack is empty"},
+		{"memo below a mark", p + "N(q\x00t\x86.", "stack is empty"},
+		{"tuple without mark", p + "Nt.", "no mark"},
+		{"pair of one", p + "N\x86.", "1 values above"},
+		{"tuple across a mark", p + "N(N\x86.", "1 values above"},
+		{"append to a tuple", p + ")Na.", "expected a list"},
+		{"append to None", p + "NNa.", "expected a list"},
+		{"appends to a dict", p + "}(Ne.", "expected a list"},
+		{"odd items", p + "}(NNNu.", "expected pairs"},
+		{"items for a list", p + "](NNu.", "expected a dict"},
+		{"no items for a list", p + "](u.", "expected a dict"},
+		{"item for a string", p + "U\x01aNNs.", "expected a dict"},
+		{"key twice", p + "}(K\x01NK\x01Nu.", "comes twice"},
+		{"key twice as bool", p + "}(K\x01N\x88Nu.", "comes twice"},
+		{"key twice as float", p + "}(K\x01NG\x3f\xf0\x00\x00\x00\x00\x00\x00Nu.", "comes twice"},
+		{"key NaN", p + "}G\x7f\xf8\x00\x00\x00\x00\x00\x00Ns.", "NaN"},
+		{"key list", p + "}]Ns.", "expected a string"},
+		{"key nested tuple", p + "}))\x86Ns.", "tuple within a tuple"},
+		{"set items for a list", "\x80\x04](N\x90.", "expected a set"},
+		{"global unknown", p + "cos\nsystem\n.", `global "system" of module "os" is not accepted`},
+		{"global by prefix", p + "ccollections\nOrderedDictX\n.", "not accepted"},
+		{"global with module path", p + "ccollections.abc\nOrderedDict\n.", "not accepted"},
+		{"global without newline", p + "ccollections", "no newline"},
+		{"global endless", p + "c" + strings.Repeat("a", 1000) + "\n", "no newline within"},
+		{"global of numbers", "\x80\x04K\x01K\x02\x93.", "expected strings"},
+		{"call of a string", p + "U\x01a)R.", "expected a global"},
+		{"call without tuple", p + "ccollections\nOrderedDict\nNR.", "expected a tuple"},
+		{"call with arguments", p + "ccollections\nOrderedDict\nN\x85R.", "expected none"},
+		{"instance of a function", p + "ccollections\nOrderedDict\n)\x81.", "may not be called this way"},
+		{"instance with names", "\x80\x04ccollections\nOrderedDict\n)}U\x01aNs\x92.", "named arguments"},
+		{"state for None", p + "NNb.", "takes none"},
+		{"state for a dict", p + "}}b.", "plain dict"},
+		{"state no dict", p + "ccollections\nOrderedDict\n)RNb.", "expected one dict"},
+		{"state twice", p + "ccollections\nOrderedDict\n)R}b}b.", "expected one dict"},
+		{"encode other codec", p + "c_codecs\nencode\nU\x01aU\x04utf8\x86R.", "latin1"},
+		{"encode beyond latin1", p + "c_codecs\nencode\nX\x03\x00\x00\x00\xe2\x82\xacU\x06latin1\x86R.", "beyond latin1"},
+		{"persistent unknown", p + "NQ.", "no such object"},
+		{"list in itself", p + "]q\x00h\x00a.", "holds itself"},
+		{"dict in itself", p + "}q\x00K\x01h\x00s.", "holds itself"},
+		{"list in its tuple", p + "]q\x00h\x00\x85a.", "holds itself"},
+		{"dict in its state", p + "ccollections\nOrderedDict\n)Rq\x00}K\x01h\x00sb.", "holds itself"},
+		{"frame longer than the file", "\x80\x04\x95\xff\x00\x00\x00\x00\x00\x00\x00N.", "length 255"},
+		{"frame in protocol 3", "\x80\x03\x95\x02\x00\x00\x00\x00\x00\x00\x00N.", "protocol 3"},
+		{"frame cuts an opcode", "\x80\x04\x95\x02\x00\x00\x00\x00\x00\x00\x00M\x01\x01.", "past the end of its frame"},
+		{"frame in a frame", "\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x95\x02\x00\x00\x00\x00\x00\x00\x00N.", "within a frame"},
+		{"stop within a frame", "\x80\x04\x95\x03\x00\x00\x00\x00\x00\x00\x00N.N", "within a frame"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v, err := Decode([]byte(c.data), config())
+			var decode *DecodeError
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v (%v), want an error with %q", v, err, c.want)
+			} else if !errors.As(err, &decode) || !errors.Is(err, ErrFormat) {
+				t.Errorf("got %T, want a *DecodeError", err)
+			}
+		})
+	}
+}
+
+func TestRead(t *testing.T) {
+	two80, _ := new(big.Int).SetString("1208925819614629174706176", 10)
+	for _, c := range []struct {
+		name, data string
+		want       Value
+	}{
+		{"long 0", "\x80\x02\x8a\x00.", Int(0)},
+		{"long -1", "\x80\x02\x8a\x01\xff.", Int(-1)},
+		{"long 255", "\x80\x02\x8a\x02\xff\x00.", Int(255)},
+		{"long minimum", "\x80\x02\x8a\x08\x00\x00\x00\x00\x00\x00\x00\x80.", Int(-1 << 63)},
+		{"long 2^80", "\x80\x02\x8a\x0b\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01.", BigInt{two80}},
+		{"long 4 bytes of length", "\x80\x02\x8b\x01\x00\x00\x00\x07.", Int(7)},
+		{"float", "\x80\x02G\x3f\xb9\x99\x99\x99\x99\x99\x9a.", Float(0.1)},
+		{"tuple", "\x80\x02(K\x01N\x88\x89t.", NewTuple(Int(1), None{}, Bool(true), Bool(false))},
+		{"list", "\x80\x02](K\x01K\x02e.", &List{Items: []Value{Int(1), Int(2)}}},
+		{"bytes of protocol 2", "\x80\x02c_codecs\nencode\nX\x03\x00\x00\x00a\xc3\xbfU\x06latin1\x86R.", Bytes("a\xff")},
+		{"short bytes", "\x80\x03C\x02ab.", Bytes("ab")},
+		{"protocol 4", "\x80\x04\x95\x09\x00\x00\x00\x00\x00\x00\x00\x8c\x02hi\x94h\x00\x86.", NewTuple(Str("hi"), Str("hi"))},
+		{"persistent", "\x80\x02K\x05Q.", Int(-5)},
+		{"set", "\x80\x04\x8f(K\x01K\x02\x90.", &Set{Items: []Value{Int(1), Int(2)}}},
+		{"frozen set", "\x80\x04(K\x01\x91.", &Set{Items: []Value{Int(1)}}},
+		{"memo", "\x80\x02U\x01aq\x00h\x00\x86.", NewTuple(Str("a"), Str("a"))},
+		{"stack global", "\x80\x04\x8c\x0bcollections\x8c\x0bOrderedDict\x93)R.", &Dict{Ordered: true}},
+	} {
+		got, err := Decode([]byte(c.data), config())
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %#v (%v), want %#v", c.name, got, err, c.want)
+		}
+	}
+}
+
+// TestDepth accepts nesting up to the limit, however it comes about, and refuses one more without recursion.
+func TestDepth(t *testing.T) {
+	tuples := func(n int) string { return "\x80\x02)" + strings.Repeat("\x85", n-1) + "." }
+	for n, ok := range map[int]bool{1: true, 1000: true, 1001: false, 3_000_000: false} {
+		_, err := Decode([]byte(tuples(n)), Config{Limits: Limits{Values: 4_000_000}})
+		if (err == nil) != ok {
+			t.Errorf("%d nested tuples: got %v, want read = %t", n, err, ok)
+		}
+	}
+	// A list of 600 nested in a tuple of 600, put together at the end by the memo.
+	inner := "\x80\x02(]q\x00" + strings.Repeat("\x85", 600) + "h\x00]" + strings.Repeat("\x85", 600) + "at."
+	if _, err := Decode([]byte(inner), Config{}); err == nil || !strings.Contains(err.Error(), "nested deeper") {
+		t.Errorf("a list filled after it was nested: got %v, want it refused as too deep", err)
+	}
+	shallow := strings.ReplaceAll(inner, strings.Repeat("\x85", 600), strings.Repeat("\x85", 400))
+	if _, err := Decode([]byte(shallow), Config{}); err != nil {
+		t.Errorf("the same with 400: got %v, want it read", err)
+	}
+}
+
+// TestBombs takes small or moderate files that ask for much memory or time.
+func TestBombs(t *testing.T) {
+	mega := strings.Repeat("a", 60_000)
+	for _, c := range []struct {
+		name, data string
+		limit      uint64 // bytes allocated
+	}{
+		{"values", "\x80\x02" + strings.Repeat("]", 8<<20), 400 << 20},
+		{"stack", "\x80\x02" + strings.Repeat("N", 8<<20), 200 << 20},
+		{"marks", "\x80\x02" + strings.Repeat("(", 8<<20), 200 << 20},
+		{"nested tuples", "\x80\x02)" + strings.Repeat("\x85", 8<<20) + ".", 400 << 20},
+		{"long key in many dicts", "\x80\x02X\x60\xea\x00\x00" + mega + "q\x00(" + strings.Repeat("}h\x00Ns", 200_000) + "l.", 200 << 20},
+		{"memo", "\x80\x02N" + strings.Repeat("r\xff\xff\xff\x7f", 1000), 1 << 20},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Decode([]byte(c.data), Config{})
+		runtime.ReadMemStats(&after)
+		if err == nil {
+			t.Errorf("%s: got it read, want an error", c.name)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > c.limit {
+			t.Errorf("%s: took %d MiB for %v, want at most %d", c.name, used>>20, err, c.limit>>20)
+		}
+	}
+}
+
+// TestSharedIsCheap reads a graph whose tree would have 2^60 leaves: the machine must not walk it as a tree.
+func TestSharedIsCheap(t *testing.T) {
+	data := "\x80\x02U\x01aq\x00"
+	for i := range 60 {
+		data += fmt.Sprintf("h%c\x86q%c", byte(i), byte(i+1))
+	}
+	if _, err := Decode([]byte(data+"."), Config{}); err != nil {
+		t.Errorf("got %v, want it read", err)
+	}
+}
+
+// TestOpaque turns unknown calls into values and runs nothing.
+func TestOpaque(t *testing.T) {
+	c := config()
+	c.Opaque = true
+	v, err := Decode([]byte("\x80\x02cos\nsystem\nU\x02ls\x85R}U\x01aNsb."), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	call, ok := v.(*Call)
+	if !ok || call.Func != (Global{"os", "system"}) || call.New || len(call.Args.Items) != 1 || call.State == nil {
+		t.Errorf("got %#v, want the call os.system('ls') with a state", v)
+	}
+	if _, err := Decode([]byte("\x80\x02cos\nsystem\n)R}b}b."), c); err == nil {
+		t.Error("second state: got it read, want an error")
+	}
+}
+
+// TestPanicIsError turns a panic of a caller's function into an error.
+func TestPanicIsError(t *testing.T) {
+	c := Config{Globals: Registry{Global{"a", "b"}: {Reduce: func(args []Value) (Value, error) { return args[3], nil }}}}
+	if _, err := Decode([]byte("\x80\x02ca\nb\n)R."), c); err == nil || !errors.Is(err, ErrFormat) {
+		t.Errorf("got %v, want an error", err)
+	}
+}
+
+// FuzzDecode looks for panics, and for values that are read otherwise once they are written again.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		"\x80\x02N.", "\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01K\x01X\x01\x00\x00\x00bq\x02](K\x02K\x03eu.", "\x80\x02ccollections\nOrderedDict\nq\x00)Rq\x01.",
+		"\x80\x04\x95\x07\x00\x00\x00\x00\x00\x00\x00\x8c\x02hi\x94h\x00\x86.", "\x80\x02\x8a\x0b\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01.", "\x80\x02K\x05Q.",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 16<<10 {
+			t.Skip("larger than the size cap")
+		}
+		v, err := Decode(data, config())
+		if err != nil {
+			return
+		}
+		out, err := Encode(v, nil)
+		if err != nil {
+			return // bytes and sets are not written
+		}
+		again, err := Decode(out, config())
+		if err != nil {
+			t.Fatalf("read %q, wrote %q: %v", data, out, err)
+		}
+		if second, err := Encode(again, nil); err != nil || !bytes.Equal(out, second) {
+			t.Errorf("read %q, wrote %q, then %q (%v)", data, out, second, err)
+		}
+	})
+}
