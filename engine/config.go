@@ -20,7 +20,7 @@ const (
 // Config is every setting. DefaultConfig makes one, LoadConfig reads one, and
 // Validate says whether it can be used. fdqc.example.toml documents each key.
 type Config struct {
-	Engine      ComputeConfig      `toml:"engine"`
+	Engine      ComputeConfig     `toml:"engine"`
 	Safety      SafetyConfig      `toml:"safety"`
 	Memory      MemoryConfig      `toml:"memory"`
 	Persistence PersistenceConfig `toml:"persistence"`
