@@ -41,9 +41,6 @@ func DecodeNext(data []byte, config Config) (v Value, n int, err error) {
 	return v, m.at, nil
 }
 
-// mark stands on the stack for MARK.
-type mark struct{}
-
 // machine is the state of one Decode.
 type machine struct {
 	data   []byte

@@ -4,6 +4,7 @@
 Usage: golden.py FOLDER > golden.json     (made with PyTorch 2.11.0, Python 3.11)
 Only for these fixtures: it loads pickles with their code.
 """
+
 import hashlib
 import json
 import pathlib

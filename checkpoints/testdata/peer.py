@@ -5,6 +5,7 @@ Usage: peer.py save DIR     writes NAME.pt for every case
        peer.py check DIR    loads DIR/NAME.pt, each written from the same values elsewhere, and compares
 Needs PyTorch 2.11 or later.
 """
+
 import math
 import os
 import pathlib
@@ -21,7 +22,22 @@ def numbered(n):
 
 def dtype_cases():
     raw = torch.arange(16, dtype=torch.uint8)
-    names = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 complex128 complex64 uint16 uint32 uint64".split()
+    names = [
+        "float64",
+        "float32",
+        "float16",
+        "bfloat16",
+        "int64",
+        "int32",
+        "int16",
+        "int8",
+        "uint8",
+        "complex128",
+        "complex64",
+        "uint16",
+        "uint32",
+        "uint64",
+    ]
     names += ["float8_e4m3fn", "float8_e5m2"]
     out = {name: raw.clone().view(getattr(torch, name)) for name in names}
     out["bool"] = torch.tensor([True, False, True])
@@ -41,11 +57,52 @@ def cases():
     same = torch.ones(3)
     grad = torch.arange(2, dtype=torch.float32)
     grad.requires_grad_(True)
-    integers = [0, 1, 255, 256, 65535, 65536, 2**31 - 1, 2**31, -1, -128, -129, -(2**31), -(2**31) - 1, 2**40, 2**63 - 1, -(2**63), 2**63, 2**64, -(2**63) - 1, 2**200, -(2**200)]
+    integers = [
+        0,
+        1,
+        255,
+        256,
+        65535,
+        65536,
+        2**31 - 1,
+        2**31,
+        -1,
+        -128,
+        -129,
+        -(2**31),
+        -(2**31) - 1,
+        2**40,
+        2**63 - 1,
+        -(2**63),
+        2**63,
+        2**64,
+        -(2**63) - 1,
+        2**200,
+        -(2**200),
+    ]
     return {
-        "scalars": {"none": None, "true": True, "false": False, "text": "é😀", "empty": "", "float": 0.1, "inf": math.inf, "tiny": -5e-324},
+        "scalars": {
+            "none": None,
+            "true": True,
+            "false": False,
+            "text": "é😀",
+            "empty": "",
+            "float": 0.1,
+            "inf": math.inf,
+            "tiny": -5e-324,
+        },
         "integers": integers,
-        "containers": {"list": [], "dict": {}, "tuple": (), "one": [1], "t1": (1,), "t2": (1, 2), "t3": (1, 2, 3), "t4": (1, 2, 3, 4), "single": {"a": [[]]}},
+        "containers": {
+            "list": [],
+            "dict": {},
+            "tuple": (),
+            "one": [1],
+            "t1": (1,),
+            "t2": (1, 2),
+            "t3": (1, 2, 3),
+            "t4": (1, 2, 3, 4),
+            "single": {"a": [[]]},
+        },
         "shared": {"a": shared, "b": shared, "words": ["cpu", "storage", "cpu", "a", "b"]},
         "dict1000": numbered(1000),
         "dict1001": numbered(1001),
@@ -56,11 +113,24 @@ def cases():
         "ordered1000": OrderedDict(numbered(1000)),
         "ordered1001": OrderedDict(numbered(1001)),
         "ordered0": OrderedDict(),
-        "width_keys": {32: {"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}, 384: {"weight": torch.ones(2, 3), "bias": torch.ones(2)}},
+        "width_keys": {
+            32: {"weight": torch.zeros(2, 3), "bias": torch.zeros(2)},
+            384: {"weight": torch.ones(2, 3), "bias": torch.ones(2)},
+        },
         "dtypes": dtype_cases(),
-        "shapes": {"scalar": torch.tensor(2.5), "empty": torch.zeros(0), "rows0": torch.zeros(0, 3), "cols0": torch.zeros(3, 0), "deep": torch.zeros(1, 2, 1, 3, 1)},
+        "shapes": {
+            "scalar": torch.tensor(2.5),
+            "empty": torch.zeros(0),
+            "rows0": torch.zeros(0, 3),
+            "cols0": torch.zeros(3, 0),
+            "deep": torch.zeros(1, 2, 1, 3, 1),
+        },
         "twice": {"a": same, "b": same, "list": [same]},
-        "flags": {"grad": grad, "parameter": torch.nn.Parameter(torch.zeros(2)), "frozen": torch.nn.Parameter(torch.ones(1), requires_grad=False)},
+        "flags": {
+            "grad": grad,
+            "parameter": torch.nn.Parameter(torch.zeros(2)),
+            "frozen": torch.nn.Parameter(torch.ones(1), requires_grad=False),
+        },
         "state_dict": state_dict(),
         "many": {f"t{i}": torch.full((1,), float(i)) for i in range(300)},
         "types": {"dtype": torch.float32, "device": torch.device("cpu")},
@@ -73,11 +143,17 @@ def same(a, b):
     if isinstance(a, torch.Tensor):
         if a.dtype != b.dtype or a.shape != b.shape or a.requires_grad != b.requires_grad:
             return False
-        return bytes(a.detach().contiguous().clone().untyped_storage()) == bytes(b.detach().contiguous().clone().untyped_storage())
+        return bytes(a.detach().contiguous().clone().untyped_storage()) == bytes(
+            b.detach().contiguous().clone().untyped_storage()
+        )
     if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[k], b[k]) for k in a) and getattr(a, "_metadata", None) == getattr(b, "_metadata", None)
+        return (
+            list(a) == list(b)
+            and all(same(a[k], b[k]) for k in a)
+            and getattr(a, "_metadata", None) == getattr(b, "_metadata", None)
+        )
     if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b))
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=False))
     return a == b
 
 

@@ -3,6 +3,7 @@
 
 Usage: peer_state.py FIXTURE WRITTEN [EXTRA_KEY...]     EXTRA_KEY: may be in WRITTEN only
 """
+
 import sys
 
 import torch
@@ -10,7 +11,11 @@ import torch
 
 def same(a, b):
     if isinstance(a, torch.Tensor):
-        return a.dtype == b.dtype and a.shape == b.shape and bytes(a.contiguous().clone().untyped_storage()) == bytes(b.contiguous().clone().untyped_storage())
+        return (
+            a.dtype == b.dtype
+            and a.shape == b.shape
+            and bytes(a.contiguous().clone().untyped_storage()) == bytes(b.contiguous().clone().untyped_storage())
+        )
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     return a == b and type(a) is type(b)
