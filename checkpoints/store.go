@@ -40,7 +40,11 @@ func savePatterns(dir string, p *PatternSet, now time.Time, ops fileOps) (string
 	}
 	at := now.UTC().Truncate(time.Second)
 	if len(names) > 0 {
-		newest, _ := patternTime(names[len(names)-1])
+		newest, dated := patternTime(names[len(names)-1])
+		if !dated {
+			return "", fmt.Errorf("save patterns: %s in %s sorts as newest and carries no time, expected %s<yyyymmdd_hhmmss>…%s; rename it",
+				names[len(names)-1], dir, patternPrefix, patternSuffix)
+		}
 		if next := newest.Add(time.Second); at.Before(next) {
 			at = next
 		}
@@ -55,7 +59,8 @@ func savePatterns(dir string, p *PatternSet, now time.Time, ops fileOps) (string
 	return path, nil
 }
 
-// LatestPatterns finds the newest pattern checkpoint of a folder by name; false when there is none or no folder.
+// LatestPatterns finds the newest pattern checkpoint of a folder: the last of patterns_*.pt by name, which is the one that
+// the Python system takes. It is false when there is none or no folder.
 func LatestPatterns(dir string) (string, bool, error) {
 	names, err := patternFiles(dir)
 	if err != nil {
@@ -77,6 +82,10 @@ func Rotate(dir string, keep int) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rotate patterns: %w", err)
 	}
+	names = slices.DeleteFunc(names, func(name string) bool {
+		_, dated := patternTime(name) // the others are not ours to delete
+		return !dated
+	})
 	var removed []string
 	for _, name := range names[:max(len(names)-keep, 0)] {
 		path := filepath.Join(dir, name)
@@ -113,24 +122,26 @@ func patternFiles(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if _, ok := patternTime(e.Name()); ok && e.Type().IsRegular() {
-			names = append(names, e.Name())
+		if !strings.HasPrefix(e.Name(), patternPrefix) || !strings.HasSuffix(e.Name(), patternSuffix) {
+			continue
 		}
+		// Passing over one would open an older memory without a word.
+		if !e.Type().IsRegular() {
+			return nil, fmt.Errorf("%s is no regular file, expected a pattern checkpoint", filepath.Join(dir, e.Name()))
+		}
+		names = append(names, e.Name())
 	}
 	slices.Sort(names)
 	return names, nil
 }
 
-// patternTime reads the time of a name.
+// patternTime reads the time that a name begins with; anything may follow it.
 func patternTime(name string) (time.Time, bool) {
-	stamp, ok := strings.CutPrefix(name, patternPrefix)
-	if !ok {
+	stamp := strings.TrimSuffix(strings.TrimPrefix(name, patternPrefix), patternSuffix)
+	if len(stamp) < len(nameLayout) {
 		return time.Time{}, false
 	}
-	if stamp, ok = strings.CutSuffix(stamp, patternSuffix); !ok || len(stamp) != len(nameLayout) {
-		return time.Time{}, false
-	}
-	t, err := time.Parse(nameLayout, stamp)
+	t, err := time.Parse(nameLayout, stamp[:len(nameLayout)])
 	return t, err == nil
 }
 
