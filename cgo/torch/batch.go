@@ -47,13 +47,15 @@ func (l *Library) Validate(ctx context.Context, b *Batch, out []Verdict) error {
 	if err := b.check(op); err != nil {
 		return err
 	}
-	if err := l.enter(ctx); err != nil {
+	if p := &b.Policy; p.Tier < Alpha || p.Tier > Omega || p.StateUpdate < StateRow || p.StateUpdate > StateFirstElement {
+		return invalidf(op, "tier %d and state update %d are not both known", p.Tier, p.StateUpdate)
+	}
+	if err := l.enter(ctx, op); err != nil {
 		return err
 	}
 	defer l.leave()
-	var pins runtime.Pinner
-	defer pins.Unpin()
-	if err := l.translate(b, &pins); err != nil {
+	defer l.pins.unpin()
+	if err := l.translate(op, b); err != nil {
 		return err
 	}
 	err := l.takeError(op, C.validate(l.table, l.batch, (*C.fdqc_verdict)(unsafe.Pointer(unsafe.SliceData(out)))))
@@ -74,13 +76,12 @@ func (l *Library) Project(ctx context.Context, b *Batch, out []float32, status [
 	if err := b.check(op); err != nil {
 		return err
 	}
-	if err := l.enter(ctx); err != nil {
+	if err := l.enter(ctx, op); err != nil {
 		return err
 	}
 	defer l.leave()
-	var pins runtime.Pinner
-	defer pins.Unpin()
-	if err := l.translate(b, &pins); err != nil {
+	defer l.pins.unpin()
+	if err := l.translate(op, b); err != nil {
 		return err
 	}
 	err := l.takeError(op, C.project(l.table, l.batch, floats(out), (*C.uint32_t)(unsafe.SliceData(status))))
@@ -102,11 +103,11 @@ func (b *Batch) check(op string) error {
 		width := n
 		if s.Projection != nil {
 			width = s.Projection.d
-			if s.Projection.n != n {
-				return invalidf(op, "segment %d: projection into %d, expected %d", i, s.Projection.n, n)
+			if s.Projection.n != n || s.Projection.device != b.States.device {
+				return invalidf(op, "segment %d: projection into %d on %v, expected %d on %v", i, s.Projection.n, s.Projection.device, n, b.States.device)
 			}
 		}
-		if s.Count < 1 || s.Width != width || len(s.Rows) != s.Count*s.Width {
+		if s.Count < 1 || s.Count > MaxBatch || s.Width != width || len(s.Rows) != s.Count*s.Width {
 			return invalidf(op, "segment %d: %d numbers for %d rows of width %d, expected rows of %d", i, len(s.Rows), s.Count, s.Width, width)
 		}
 		rows += s.Count
@@ -114,69 +115,59 @@ func (b *Batch) check(op string) error {
 	if rows != b.Count {
 		return invalidf(op, "segments of %d rows for a batch of %d", rows, b.Count)
 	}
-	for _, other := range []struct {
-		set bool
-		n   int
-	}{{b.Weights != nil, b.Weights.workspace()}, {b.Patterns != nil, b.Patterns.workspace()}} {
-		if other.set && other.n != n {
-			return invalidf(op, "weights or patterns of workspace %d, expected %d", other.n, n)
+	if b.Weights != nil && (b.Weights.n != n || b.Weights.device != b.States.device) {
+		return invalidf(op, "weights of workspace %d on %v, expected %d on %v", b.Weights.n, b.Weights.device, n, b.States.device)
+	}
+	if b.Patterns != nil && (b.Patterns.n != n || b.Patterns.device != b.States.device) {
+		return invalidf(op, "patterns of workspace %d on %v, expected %d on %v", b.Patterns.n, b.Patterns.device, n, b.States.device)
+	}
+	for i, slot := range b.Slots {
+		if slot < 0 {
+			return invalidf(op, "slot %d of row %d is negative", slot, i)
 		}
 	}
 	return nil
 }
 
-func (w *Weights) workspace() int {
-	if w == nil {
-		return 0
-	}
-	return w.n
-}
-
-func (p *Patterns) workspace() int {
-	if p == nil {
-		return 0
-	}
-	return p.n
-}
-
 // translate fills the C batch, under the gate. Addresses of Go memory that
 // it holds are pinned until the call is over.
-func (l *Library) translate(b *Batch, pins *runtime.Pinner) error {
+func (l *Library) translate(op string, b *Batch) error {
 	if l.segmentRoom < len(b.Segments) {
 		C.free(unsafe.Pointer(l.segments))
 		l.segmentRoom = 2 * len(b.Segments)
 		l.segments = (*C.fdqc_segment)(C.calloc(C.size_t(l.segmentRoom), C.sizeof_fdqc_segment))
+		if l.segments == nil {
+			l.segmentRoom = 0
+			return &Error{Op: op, Code: OutOfMemory, Message: "out of memory"}
+		}
 	}
 	for i := range b.Segments {
 		s := &b.Segments[i]
 		var projection *C.fdqc_projection
 		if s.Projection != nil {
-			if projection = (*C.fdqc_projection)(s.Projection.pointer); projection == nil {
-				return ErrClosed
+			if projection = (*C.fdqc_projection)(s.Projection.opened()); projection == nil {
+				return closedHandle(op)
 			}
 		}
-		pins.Pin(unsafe.SliceData(s.Rows))
+		l.pins.pin(unsafe.Pointer(unsafe.SliceData(s.Rows)))
 		C.set_segment(l.segments, C.int64_t(i), floats(s.Rows), projection, C.int64_t(s.Count), C.int32_t(s.Width))
 	}
-	if b.Slots != nil {
-		pins.Pin(unsafe.SliceData(b.Slots))
-	}
-	if b.RowFlags != nil {
-		pins.Pin(unsafe.SliceData(b.RowFlags))
-	}
-	if b.States.pointer == nil {
-		return ErrClosed
+	l.pins.pin(unsafe.Pointer(unsafe.SliceData(b.Slots)))
+	l.pins.pin(unsafe.Pointer(unsafe.SliceData(b.RowFlags)))
+	states := b.States.opened()
+	if states == nil {
+		return closedHandle(op)
 	}
 	var weights, patterns unsafe.Pointer
 	if b.Weights != nil && b.Patterns != nil {
-		if weights, patterns = b.Weights.pointer, b.Patterns.pointer; weights == nil || patterns == nil {
-			return ErrClosed
+		if weights, patterns = b.Weights.opened(), b.Patterns.opened(); weights == nil || patterns == nil {
+			return closedHandle(op)
 		}
 	}
 	p := &b.Policy
 	C.set_batch(l.batch, l.segments, C.int64_t(len(b.Segments)), C.int64_t(b.Count),
 		(*C.int32_t)(unsafe.SliceData(b.Slots)), (*C.uint8_t)(unsafe.SliceData(b.RowFlags)),
-		(*C.fdqc_weights)(weights), (*C.fdqc_patterns)(patterns), (*C.fdqc_states)(b.States.pointer),
+		(*C.fdqc_weights)(weights), (*C.fdqc_patterns)(patterns), (*C.fdqc_states)(states),
 		C.fdqc_policy{
 			entropy_threshold: C.float(p.EntropyThreshold), collapse_threshold: C.float(p.CollapseThreshold),
 			block_threshold: C.float(p.BlockThreshold), tier: C.int32_t(p.Tier), state_update: C.int32_t(p.StateUpdate),

@@ -6,22 +6,26 @@
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include "fdqc.h"
 
-// dlerror belongs to the thread of the call that failed: both happen in one
-// call from Go, which may move between threads.
+// dlerror's text belongs to the thread of the call that failed: it is copied
+// in that call, since Go may move to another thread afterwards. The caller
+// frees *why.
 static void *open_library(const char *path, char **why) {
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  *why = library ? 0 : dlerror();
+  if (!library) {
+    const char *reason = dlerror();
+    *why = strdup(reason ? reason : "the loader gives no reason");
+  }
   return library;
 }
 static uint64_t libtorch_abi_version(void *library) {
   uint64_t (*version)(void) = (uint64_t (*)(void))dlsym(library, "aoti_torch_abi_version");
   return version ? version() : 0;
 }
-static const fdqc_table *open_table(void *library, uint32_t version, int *has_symbol) {
+static const fdqc_table *open_table(void *library, uint32_t version) {
   const fdqc_table *(*api)(uint32_t) = (const fdqc_table *(*)(uint32_t))dlsym(library, "fdqc_api");
-  *has_symbol = api != 0;
   return api ? api(version) : 0;
 }
 

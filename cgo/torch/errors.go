@@ -20,13 +20,24 @@ var ErrClosed = errors.New("torch: closed")
 // for it is 4.
 type UnavailableError struct {
 	Reason string // one sentence that says what to run
+	Err    error  // the cause, where there is one
 }
 
 // Error is the sentence.
 func (e *UnavailableError) Error() string { return e.Reason }
 
+// Unwrap is the cause.
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// unavailablef takes its cause from the arguments.
 func unavailablef(format string, args ...any) error {
-	return &UnavailableError{fmt.Sprintf(format, args...)}
+	e := &UnavailableError{Reason: fmt.Sprintf(format, args...)}
+	for _, arg := range args {
+		if cause, ok := arg.(error); ok {
+			e.Err = cause
+		}
+	}
+	return e
 }
 
 // Code is the kind of an [Error].

@@ -7,7 +7,9 @@ import "C"
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -29,40 +31,57 @@ type Library struct {
 	shim     string
 	libtorch string
 	// Of the call in hand, in C memory that is used again; under the gate.
-	batch        *C.fdqc_batch
-	segments     *C.fdqc_segment
-	segmentRoom  int
-	closed       bool
+	batch       *C.fdqc_batch
+	segments    *C.fdqc_segment
+	segmentRoom int
+	pins        pins
+	closed      bool
+	// Handles that the garbage collector found open.
 	orphansMutex sync.Mutex
 	orphans      []*native
-	forgotten    atomic.Int64
+	waiting      atomic.Int64 // len(orphans)
+	forgotten    atomic.Int64 // all that there ever were
 }
 
 // Open finds and opens the shim and LibTorch and sets the threads. The
-// threads are those of the process: the last Open decides. Errors are
-// *UnavailableError.
+// threads are those of the process: the last Open decides. What is missing,
+// damaged or of another version is an *UnavailableError.
 func Open(o Options) (*Library, error) {
 	shim, err := findShim(o.Library)
 	if err != nil {
-		return nil, err
-	}
-	l := &Library{shim: shim}
-	if l.table, l.libtorch, err = load(shim); err != nil {
 		return nil, err
 	}
 	threads := o.Threads
 	if threads <= 0 {
 		threads = AvailableCPUs()
 	}
-	if err := l.enter(context.Background()); err != nil {
+	l := &Library{shim: shim}
+	if err := pass(context.Background()); err != nil {
 		return nil, err
 	}
 	defer l.leave()
-	if err := l.takeError("runtime_configure", C.runtime_configure(l.table, C.int32_t(threads))); err != nil {
+	if loaded != "" && loaded != shim {
+		return nil, unavailablef("the shim %s is open in this process and %s cannot be opened beside it; use one shim a process", loaded, shim)
+	}
+	if l.table, l.libtorch, err = load(shim); err != nil {
 		return nil, err
 	}
-	l.batch = (*C.fdqc_batch)(C.calloc(1, C.sizeof_fdqc_batch))
+	loaded = shim
+	if err := l.setThreads(threads); err != nil {
+		return nil, err
+	}
+	if l.batch = (*C.fdqc_batch)(C.calloc(1, C.sizeof_fdqc_batch)); l.batch == nil {
+		return nil, &Error{Op: "open", Code: OutOfMemory, Message: "out of memory"}
+	}
 	return l, nil
+}
+
+// setThreads sets the process's threads, under the gate.
+func (l *Library) setThreads(threads int) error {
+	if threads > math.MaxInt32 {
+		threads = math.MaxInt32 // refused, in the words of the native side
+	}
+	return l.takeError("runtime_configure", C.runtime_configure(l.table, C.int32_t(threads)))
 }
 
 // Info says what computes.
@@ -77,7 +96,7 @@ type Info struct {
 
 // Info asks the shim.
 func (l *Library) Info() (Info, error) {
-	if err := l.enter(context.Background()); err != nil {
+	if err := l.enter(context.Background(), "runtime_info"); err != nil {
 		return Info{}, err
 	}
 	defer l.leave()
@@ -95,12 +114,9 @@ func (l *Library) info() (Info, error) {
 	}, nil
 }
 
-// LiveHandles counts the handles that are made and not yet freed.
+// LiveHandles counts the handles of the process that are made and not yet
+// freed. It does not wait for the gate.
 func (l *Library) LiveHandles() (int64, error) {
-	if err := l.enter(context.Background()); err != nil {
-		return 0, err
-	}
-	defer l.leave()
 	var live C.int64_t
 	err := l.takeError("live_handles", C.live_handles(l.table, &live))
 	return int64(live), err
@@ -109,12 +125,12 @@ func (l *Library) LiveHandles() (int64, error) {
 // Forgotten counts the handles that the garbage collector found unclosed.
 func (l *Library) Forgotten() int64 { return l.forgotten.Load() }
 
-// Close ends the use of this Library. LibTorch stays loaded: it cannot be
-// unloaded safely. Handles should be closed before; later calls answer
-// ErrClosed. A second Close does nothing.
+// Close waits for work in hand and ends the use of this Library; later calls
+// answer ErrClosed. Its handles stay their owners' to close. LibTorch stays
+// loaded: it cannot be unloaded safely. A second Close does nothing.
 func (l *Library) Close() error {
-	if err := l.enter(context.Background()); err != nil {
-		return nil //nolint:nilerr // closed already
+	if err := pass(context.Background()); err != nil {
+		return err
 	}
 	defer l.leave()
 	l.closed = true
@@ -149,9 +165,9 @@ func (l *Library) Device(name string) (Device, error) {
 		return CPU, nil
 	case name == "auto", name == "cuda":
 	case numbered:
-		n, err := strconv.ParseUint(number, 10, 16)
+		n, err := strconv.ParseUint(number, 10, 7) // as many as LibTorch can name
 		if err != nil {
-			return 0, fmt.Errorf("device %q, expected auto, cpu, cuda or cuda:N", name)
+			return 0, fmt.Errorf("device %q, expected auto, cpu, cuda or cuda:N with N up to 127", name)
 		}
 		index = int(n)
 	default:
@@ -161,6 +177,8 @@ func (l *Library) Device(name string) (Device, error) {
 	switch {
 	case why == nil && index < count:
 		return Device(index), nil
+	case why != nil && !isUnavailable(why):
+		return 0, why
 	case name == "auto":
 		return CPU, nil
 	case why != nil:
@@ -172,28 +190,26 @@ func (l *Library) Device(name string) (Device, error) {
 
 // openCUDA loads LibTorch's CUDA half and counts the devices.
 func (l *Library) openCUDA() (int, error) {
+	const op = "runtime_open_cuda"
 	path := filepath.Join(l.libtorch, "libtorch_cuda.so")
 	if _, err := os.Stat(path); err != nil {
-		return 0, fmt.Errorf("this LibTorch has no CUDA (no %s)", path)
+		return 0, &Error{Op: op, Code: DeviceUnavailable, Message: fmt.Sprintf("this LibTorch has no CUDA (no %s)", path)}
 	}
-	if err := l.enter(context.Background()); err != nil {
+	if err := l.enter(context.Background(), op); err != nil {
 		return 0, err
 	}
 	defer l.leave()
 	cPath := C.CString(path)
 	defer C.free(unsafe.Pointer(cPath))
-	if err := l.takeError("runtime_open_cuda", C.runtime_open_cuda(l.table, cPath)); err != nil {
+	if err := l.takeError(op, C.runtime_open_cuda(l.table, cPath)); err != nil {
 		return 0, err
 	}
 	info, err := l.info()
 	return info.CUDADevices, err
 }
 
-// armFault makes the next call of the table throw, in test builds of the
-// shim.
-func (l *Library) armFault(kind int) error {
-	if C.has_fault_arm(l.table) == 0 {
-		return invalidf("fault_arm", "this shim was built without faults")
-	}
-	return l.takeError("fault_arm", C.fault_arm(l.table, C.int32_t(kind)))
+// isUnavailable tells a device that is not there from a failure.
+func isUnavailable(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == DeviceUnavailable
 }

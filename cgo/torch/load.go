@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"unsafe"
 )
@@ -26,15 +28,16 @@ const shimName = "libfdqc.so"
 // findShim is the path of the shim: $FDQC_LIB, else beside the executable,
 // else in ../lib/fdqc from it. The working directory never decides.
 func findShim(named string) (string, error) {
+	source := "the library of the options"
 	if named == "" {
-		named = os.Getenv("FDQC_LIB")
+		named, source = os.Getenv("FDQC_LIB"), "FDQC_LIB"
 	}
 	if named != "" {
 		if !filepath.IsAbs(named) {
-			return "", unavailablef("FDQC_LIB is %q, expected an absolute path to %s; run: make build", named, shimName)
+			return "", unavailablef("%s is %q, expected an absolute path to %s; run: make build", source, named, shimName)
 		}
 		if _, err := os.Stat(named); err != nil {
-			return "", unavailablef("there is no shim at %s, which FDQC_LIB names; run: make build", named)
+			return "", unavailablef("there is no shim at %s, which %s names; run: make build", named, source)
 		}
 		return named, nil
 	}
@@ -57,54 +60,94 @@ func findShim(named string) (string, error) {
 	return "", unavailablef("the shim %s is neither beside %s nor in ../lib/fdqc from it; run: make build", shimName, executable)
 }
 
-// findLibTorch is the lib folder of LibTorch: $LIBTORCH/lib, else the folder
-// that the shim was linked to.
-func findLibTorch(shim string) (string, error) {
-	if root := os.Getenv("LIBTORCH"); root != "" {
-		if !filepath.IsAbs(root) {
-			return "", unavailablef("LIBTORCH is %q, expected an absolute path to a folder with lib/; run: make build", root)
-		}
-		return filepath.Join(root, "lib"), nil
-	}
+// missingLibrary matches the loader's words for a library that another one
+// needs.
+var missingLibrary = regexp.MustCompile(`^([^:/]+): cannot open shared object file`)
+
+// runPaths reads from the shim's file where it looks for LibTorch. Nothing of
+// the file runs: what is no shim is told here.
+func runPaths(shim string) ([]string, error) {
 	file, err := elf.Open(shim)
 	if err != nil {
-		return "", unavailablef("%s is no shared library (%v); run: make build", shim, err)
+		return nil, unavailablef("%s is no shared library (%v); run: make build", shim, err)
 	}
 	defer file.Close()
+	symbols, err := file.DynamicSymbols()
+	if err != nil && !errors.Is(err, elf.ErrNoSymbols) {
+		return nil, unavailablef("the symbols of %s cannot be read (%v); run: make build", shim, err)
+	}
+	if !slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return s.Name == "fdqc_api" && s.Section != elf.SHN_UNDEF }) {
+		return nil, unavailablef("%s is no shim of fdqc (it has no fdqc_api); run: make build", shim)
+	}
+	origin := strings.NewReplacer("$ORIGIN", filepath.Dir(shim), "${ORIGIN}", filepath.Dir(shim))
+	var folders []string
 	for _, tag := range []elf.DynTag{elf.DT_RUNPATH, elf.DT_RPATH} {
-		paths, err := file.DynString(tag)
+		lists, err := file.DynString(tag)
 		if err != nil {
-			continue
+			return nil, unavailablef("the run path of %s cannot be read (%v); run: make build", shim, err)
 		}
-		for _, list := range paths {
-			for _, path := range strings.Split(list, ":") {
-				if filepath.IsAbs(path) {
-					return path, nil
+		for _, list := range lists {
+			for folder := range strings.SplitSeq(list, ":") {
+				if folder = origin.Replace(folder); filepath.IsAbs(folder) {
+					folders = append(folders, filepath.Clean(folder))
 				}
 			}
 		}
 	}
-	return "", unavailablef("%s does not say where LibTorch is; run: make build, or set LIBTORCH", shim)
+	return folders, nil
 }
 
-// load opens LibTorch and the shim and answers the table.
+// findLibTorch is the lib folder of LibTorch: $LIBTORCH/lib, else the first
+// folder with LibTorch that the shim was linked to.
+func findLibTorch(shim string) (string, error) {
+	folders, err := runPaths(shim)
+	if err != nil {
+		return "", err
+	}
+	if root := os.Getenv("LIBTORCH"); root != "" {
+		if !filepath.IsAbs(root) {
+			return "", unavailablef("LIBTORCH is %q, expected an absolute path to a folder with lib/; run: make build", root)
+		}
+		folders = []string{filepath.Join(root, "lib")}
+	}
+	for _, folder := range folders {
+		if _, err := os.Stat(filepath.Join(folder, "libtorch_cpu.so")); err == nil {
+			return folder, nil
+		}
+	}
+	if len(folders) == 0 {
+		return "", unavailablef("%s does not say where LibTorch is; run: make build, or set LIBTORCH", shim)
+	}
+	return "", unavailablef("there is no LibTorch in %s (no libtorch_cpu.so); run: make build", strings.Join(folders, " or "))
+}
+
+// load opens LibTorch and the shim and answers the table. What it opened is
+// closed again when it fails.
 func load(shim string) (table *C.fdqc_table, libtorch string, err error) {
 	if libtorch, err = findLibTorch(shim); err != nil {
 		return nil, "", err
 	}
+	var opened []unsafe.Pointer
+	defer func() {
+		if err != nil {
+			for _, library := range slices.Backward(opened) {
+				C.dlclose(library)
+			}
+		}
+	}()
 	// By absolute path and before the shim, so that neither a library path
 	// nor a LibTorch of the system can slip in another one.
-	var cpu unsafe.Pointer
 	for _, name := range []string{"libc10.so", "libtorch_cpu.so"} {
-		path := filepath.Join(libtorch, name)
-		if _, err := os.Stat(path); err != nil {
-			return nil, "", unavailablef("there is no LibTorch in %s (no %s); run: make build", libtorch, name)
-		}
-		if cpu, err = openLibrary(path); err != nil {
+		library, err := openLibrary(filepath.Join(libtorch, name))
+		if err != nil {
+			if m := missingLibrary.FindStringSubmatch(err.Error()); m != nil {
+				return nil, "", unavailablef("LibTorch in %s needs %s, which is missing (%v); run: make build", libtorch, m[1], err)
+			}
 			return nil, "", unavailablef("LibTorch in %s cannot be loaded: %v; run: make build", libtorch, err)
 		}
+		opened = append(opened, library)
 	}
-	if v := uint64(C.libtorch_abi_version(cpu)); v>>48 != 2<<8|11 {
+	if v := uint64(C.libtorch_abi_version(opened[1])); v>>48 != 2<<8|11 {
 		found := "of a version before 2.9"
 		if v != 0 {
 			found = fmt.Sprintf("%d.%d.%d", v>>56, v>>48&0xff, v>>40&0xff)
@@ -113,14 +156,14 @@ func load(shim string) (table *C.fdqc_table, libtorch string, err error) {
 	}
 	library, err := openLibrary(shim)
 	if err != nil {
+		if m := missingLibrary.FindStringSubmatch(err.Error()); m != nil {
+			return nil, "", unavailablef("the shim %s needs %s, which is missing (%v); run: make build", shim, m[1], err)
+		}
 		return nil, "", unavailablef("the shim %s cannot be loaded: %v; run: make build", shim, err)
 	}
-	var hasSymbol C.int
-	table = C.open_table(library, C.uint32_t(ABIVersion), &hasSymbol)
-	switch {
-	case hasSymbol == 0:
-		return nil, "", unavailablef("%s is no shim of fdqc (it has no fdqc_api); run: make build", shim)
-	case table == nil || table.abi_version != ABIVersion || uintptr(table.size) != unsafe.Sizeof(*table):
+	opened = append(opened, library)
+	table = C.open_table(library, C.uint32_t(ABIVersion))
+	if table == nil || table.abi_version != ABIVersion || uintptr(table.size) != unsafe.Sizeof(*table) {
 		return nil, "", unavailablef("the shim %s is of another version than this program (ABI %d); run: make build", shim, ABIVersion)
 	}
 	return table, libtorch, nil
@@ -132,6 +175,7 @@ func openLibrary(path string) (unsafe.Pointer, error) {
 	var why *C.char
 	library := C.open_library(cPath, &why)
 	if library == nil {
+		defer C.free(unsafe.Pointer(why))
 		return nil, errors.New(C.GoString(why))
 	}
 	return library, nil

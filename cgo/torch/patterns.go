@@ -29,10 +29,10 @@ type Patterns struct {
 // NewPatterns makes an empty memory of rows of 2n numbers on both sides.
 func (l *Library) NewPatterns(ctx context.Context, device Device, n int) (*Patterns, error) {
 	const op = "patterns_new"
-	if err := checkWorkspace(op, n); err != nil {
+	if err := checkPlace(op, device, n); err != nil {
 		return nil, err
 	}
-	if err := l.enter(ctx); err != nil {
+	if err := l.enter(ctx, op); err != nil {
 		return nil, err
 	}
 	defer l.leave()
@@ -41,7 +41,7 @@ func (l *Library) NewPatterns(ctx context.Context, device Device, n int) (*Patte
 		return nil, err
 	}
 	p := &Patterns{n: n}
-	p.watch(&native{library: l, pointer: unsafe.Pointer(out), op: "patterns_free",
+	p.watch(device, &native{library: l, pointer: unsafe.Pointer(out), op: "patterns_free",
 		free: func(t *C.fdqc_table, p unsafe.Pointer) *C.fdqc_status {
 			return C.patterns_free(t, (*C.fdqc_patterns)(p))
 		}})
@@ -56,32 +56,24 @@ func (p *Patterns) Put(ctx context.Context, side Side, index []int64, rows []flo
 	if len(ids) != len(index) || len(rows) != len(index)*2*p.n {
 		return invalidf(op, "%d indices, %d ids and %d numbers do not fit rows of %d", len(index), len(ids), len(rows), 2*p.n)
 	}
-	if len(index) == 0 {
-		return nil
-	}
-	l := p.library
-	if err := l.enter(ctx); err != nil {
+	l, err := p.enter(ctx, op)
+	if err != nil {
 		return err
 	}
 	defer l.leave()
 	defer runtime.KeepAlive(p)
-	if p.pointer == nil {
-		return ErrClosed
-	}
 	return l.takeError(op, C.patterns_put(l.table, (*C.fdqc_patterns)(p.pointer), C.int32_t(side), C.int64_t(len(index)),
 		(*C.int64_t)(unsafe.SliceData(index)), floats(rows), (*C.int64_t)(unsafe.SliceData(ids))))
 }
 
 // Truncate drops the rows of a side from count on.
 func (p *Patterns) Truncate(ctx context.Context, side Side, count int64) error {
-	l := p.library
-	if err := l.enter(ctx); err != nil {
+	const op = "patterns_truncate"
+	l, err := p.enter(ctx, op)
+	if err != nil {
 		return err
 	}
 	defer l.leave()
 	defer runtime.KeepAlive(p)
-	if p.pointer == nil {
-		return ErrClosed
-	}
-	return l.takeError("patterns_truncate", C.patterns_truncate(l.table, (*C.fdqc_patterns)(p.pointer), C.int32_t(side), C.int64_t(count)))
+	return l.takeError(op, C.patterns_truncate(l.table, (*C.fdqc_patterns)(p.pointer), C.int32_t(side), C.int64_t(count)))
 }

@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"unsafe"
 )
@@ -22,13 +23,13 @@ type States struct {
 // first named.
 func (l *Library) NewStates(ctx context.Context, device Device, n int, real, imag []float32) (*States, error) {
 	const op = "states_new"
-	if err := checkWorkspace(op, n); err != nil {
+	if err := checkPlace(op, device, n); err != nil {
 		return nil, err
 	}
 	if len(real) != n || len(imag) != n {
 		return nil, invalidf(op, "state_real holds %d and state_imag %d numbers, expected %d", len(real), len(imag), n)
 	}
-	if err := l.enter(ctx); err != nil {
+	if err := l.enter(ctx, op); err != nil {
 		return nil, err
 	}
 	defer l.leave()
@@ -37,7 +38,7 @@ func (l *Library) NewStates(ctx context.Context, device Device, n int, real, ima
 		return nil, err
 	}
 	s := &States{n: n}
-	s.watch(&native{library: l, pointer: unsafe.Pointer(out), op: "states_free",
+	s.watch(device, &native{library: l, pointer: unsafe.Pointer(out), op: "states_free",
 		free: func(t *C.fdqc_table, p unsafe.Pointer) *C.fdqc_status { return C.states_free(t, (*C.fdqc_states)(p)) }})
 	return s, nil
 }
@@ -45,17 +46,17 @@ func (l *Library) NewStates(ctx context.Context, device Device, n int, real, ima
 // Read copies the state of a slot into real and imag, [n] each.
 func (s *States) Read(ctx context.Context, slot int, real, imag []float32) error {
 	const op = "states_read"
+	if slot < 0 || slot > math.MaxInt32 {
+		return invalidf(op, "slot %d is outside 0 to %d", slot, math.MaxInt32)
+	}
 	if len(real) != s.n || len(imag) != s.n {
 		return invalidf(op, "room for %d and %d numbers, expected %d", len(real), len(imag), s.n)
 	}
-	l := s.library
-	if err := l.enter(ctx); err != nil {
+	l, err := s.enter(ctx, op)
+	if err != nil {
 		return err
 	}
 	defer l.leave()
 	defer runtime.KeepAlive(s)
-	if s.pointer == nil {
-		return ErrClosed
-	}
 	return l.takeError(op, C.states_read(l.table, (*C.fdqc_states)(s.pointer), C.int32_t(slot), floats(real), floats(imag)))
 }

@@ -5,6 +5,8 @@ package torch
 */
 import "C"
 
+import "unsafe"
+
 // Verdict is one row's answer, in the layout of fdqc_verdict (64 bytes).
 type Verdict struct {
 	RiskScore        float32 // 0 to 1
@@ -22,6 +24,26 @@ type Verdict struct {
 	Flags            uint32
 	RowStatus        uint32
 }
+
+// Native code writes verdicts straight into Go slices: each of these lines
+// compiles only if a member lies where C has it.
+var (
+	_ = [1]struct{}{}[unsafe.Sizeof(Verdict{})-C.sizeof_fdqc_verdict]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.RiskScore)-unsafe.Offsetof(C.fdqc_verdict{}.risk_score)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.RawRisk)-unsafe.Offsetof(C.fdqc_verdict{}.raw_risk)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.BaseRisk)-unsafe.Offsetof(C.fdqc_verdict{}.base_risk)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.Entropy)-unsafe.Offsetof(C.fdqc_verdict{}.entropy)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.Coherence)-unsafe.Offsetof(C.fdqc_verdict{}.coherence)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.Novelty)-unsafe.Offsetof(C.fdqc_verdict{}.novelty)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.SafeSimilarity)-unsafe.Offsetof(C.fdqc_verdict{}.safe_similarity)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.UnsafeSimilarity)-unsafe.Offsetof(C.fdqc_verdict{}.unsafe_similarity)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.SafeDistance)-unsafe.Offsetof(C.fdqc_verdict{}.safe_distance)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.UnsafeDistance)-unsafe.Offsetof(C.fdqc_verdict{}.unsafe_distance)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.NearestSafe)-unsafe.Offsetof(C.fdqc_verdict{}.nearest_safe)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.NearestUnsafe)-unsafe.Offsetof(C.fdqc_verdict{}.nearest_unsafe)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.Flags)-unsafe.Offsetof(C.fdqc_verdict{}.flags)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.RowStatus)-unsafe.Offsetof(C.fdqc_verdict{}.row_status)]
+)
 
 // Bits of Verdict.Flags.
 const (

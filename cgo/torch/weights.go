@@ -28,7 +28,7 @@ type Weights struct {
 // [1,32], 5.bias [1].
 func (l *Library) NewWeights(ctx context.Context, device Device, n int, tensors [6][]float32) (*Weights, error) {
 	const op = "weights_new"
-	if err := checkWorkspace(op, n); err != nil {
+	if err := checkPlace(op, device, n); err != nil {
 		return nil, err
 	}
 	for i, want := range []int{64 * 2 * n, 64, 32 * 64, 32, 32, 1} {
@@ -36,7 +36,7 @@ func (l *Library) NewWeights(ctx context.Context, device Device, n int, tensors 
 			return nil, invalidf(op, "tensor %d holds %d numbers, expected %d", i, len(tensors[i]), want)
 		}
 	}
-	if err := l.enter(ctx); err != nil {
+	if err := l.enter(ctx, op); err != nil {
 		return nil, err
 	}
 	defer l.leave()
@@ -46,7 +46,7 @@ func (l *Library) NewWeights(ctx context.Context, device Device, n int, tensors 
 		return nil, err
 	}
 	w := &Weights{n: n}
-	w.watch(&native{library: l, pointer: unsafe.Pointer(out), op: "weights_free",
+	w.watch(device, &native{library: l, pointer: unsafe.Pointer(out), op: "weights_free",
 		free: func(t *C.fdqc_table, p unsafe.Pointer) *C.fdqc_status { return C.weights_free(t, (*C.fdqc_weights)(p)) }})
 	return w, nil
 }
@@ -60,7 +60,7 @@ type Projection struct {
 // NewProjection copies weight [n, d] and bias [n] to a device.
 func (l *Library) NewProjection(ctx context.Context, device Device, n, d int, weight, bias []float32) (*Projection, error) {
 	const op = "projection_new"
-	if err := checkWorkspace(op, n); err != nil {
+	if err := checkPlace(op, device, n); err != nil {
 		return nil, err
 	}
 	if d < 1 || d > maxWidth {
@@ -69,7 +69,7 @@ func (l *Library) NewProjection(ctx context.Context, device Device, n, d int, we
 	if len(weight) != n*d || len(bias) != n {
 		return nil, invalidf(op, "weight holds %d and bias %d numbers, expected %d and %d", len(weight), len(bias), n*d, n)
 	}
-	if err := l.enter(ctx); err != nil {
+	if err := l.enter(ctx, op); err != nil {
 		return nil, err
 	}
 	defer l.leave()
@@ -78,16 +78,19 @@ func (l *Library) NewProjection(ctx context.Context, device Device, n, d int, we
 		return nil, err
 	}
 	p := &Projection{n: n, d: d}
-	p.watch(&native{library: l, pointer: unsafe.Pointer(out), op: "projection_free",
+	p.watch(device, &native{library: l, pointer: unsafe.Pointer(out), op: "projection_free",
 		free: func(t *C.fdqc_table, p unsafe.Pointer) *C.fdqc_status {
 			return C.projection_free(t, (*C.fdqc_projection)(p))
 		}})
 	return p, nil
 }
 
-func checkWorkspace(op string, n int) error {
+func checkPlace(op string, device Device, n int) error {
 	if n < minWorkspace || n > maxWorkspace {
 		return invalidf(op, "workspace %d is outside %d to %d", n, minWorkspace, maxWorkspace)
+	}
+	if device < CPU {
+		return invalidf(op, "device %d is neither the CPU (-1) nor a CUDA index", int(device))
 	}
 	return nil
 }
