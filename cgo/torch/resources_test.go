@@ -1,0 +1,174 @@
+package torch
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Rule 6: goroutines do not multiply threads. Nothing but the gate keeps 64
+// calls from 64 threads, each with an OpenMP team of its own.
+func TestThreadsStayFewUnderManyGoroutines(t *testing.T) {
+	library(t)
+	// A process of its own: no thread of an earlier test is counted.
+	if !inChild(t, nil, "GOMAXPROCS=4") {
+		return
+	}
+	l := library(t)
+	f := newFixture(t, l, 64, 500)
+	var most atomic.Int64
+	stop := make(chan struct{})
+	var sampler, group sync.WaitGroup
+	sampler.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				most.Store(max(most.Load(), int64(threads(t))))
+			}
+		}
+	})
+	for range 64 {
+		group.Go(func() {
+			b, out := f.batch(256), make([]Verdict, 256)
+			rows, status := make([]float32, 256*64), make([]uint32, 256)
+			for range 10 {
+				if err := l.Validate(t.Context(), b, out); err != nil {
+					t.Errorf("validate: %v", err)
+				}
+				if err := l.Project(t.Context(), b, rows, status); err != nil {
+					t.Errorf("project: %v", err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	close(stop)
+	sampler.Wait()
+	// Go's own (GOMAXPROCS and a few for system calls), one in native code,
+	// one worker of the pool.
+	if got, limit := most.Load(), int64(24); got > limit || got == 0 {
+		t.Errorf("got up to %d threads under 64 goroutines, want at most %d", got, limit)
+	} else {
+		t.Logf("up to %d threads under 64 goroutines", got)
+	}
+}
+
+func threads(t *testing.T) int {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Error(err)
+	}
+	return len(tasks)
+}
+
+// Rules 1 and 3: 100,000 calls leave nothing behind, errors and handles
+// included.
+func TestMemoryDoesNotGrow(t *testing.T) {
+	library(t)
+	if !inChild(t, nil) {
+		return
+	}
+	l := library(t)
+	f := newFixture(t, l, 8, 100)
+	b, out := f.batch(8), make([]Verdict, 8)
+	room, bad := make([]float32, 16), []int64{1 << 40}
+	ctx := context.Background()
+	calls := func(count int) {
+		for i := range count {
+			switch i % 10 {
+			case 0:
+				if err := f.patterns.Put(ctx, Safe, bad, room, bad); err == nil {
+					t.Fatal("a put beyond the end succeeded")
+				}
+			case 1:
+				p, err := l.NewProjection(ctx, CPU, 8, 2, room, room[:8])
+				if err == nil {
+					err = p.Close()
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			default:
+				if err := l.Validate(ctx, b, out); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	calls(20_000) // pools and caches fill
+	runtime.GC()
+	before := residentKiB(t)
+	calls(100_000)
+	runtime.GC()
+	// A leak of one status (about 100 bytes) in ten calls would be 1 MiB, one
+	// of a projection 4 MiB and more.
+	if grown, limit := residentKiB(t)-before, 1024; grown > limit && !raceEnabled {
+		t.Errorf("resident memory grew by %d KiB over 100,000 calls, want at most %d", grown, limit)
+	} else {
+		t.Logf("resident memory: %+d KiB over 100,000 calls, %d KiB in all", grown, before+grown)
+	}
+}
+
+func residentKiB(t *testing.T) int {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kib int
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		t.Fatalf("VmRSS: %v", err)
+	}
+	return kib
+}
+
+// On one CPU nothing spins for ever or refuses to start.
+func TestOneCPU(t *testing.T) {
+	library(t)
+	taskset, err := exec.LookPath("taskset")
+	if err != nil {
+		t.Skip("taskset is not installed")
+	}
+	if !inChild(t, []string{taskset, "-c", "0"}) {
+		return
+	}
+	if got := AvailableCPUs(); got != 1 {
+		t.Errorf("got %d CPUs, want 1", got)
+	}
+	for _, threads := range []int{0, 4} {
+		l, err := Open(Options{Threads: threads})
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := l.Info()
+		if want := max(threads, 1); err != nil || info.Threads != want {
+			t.Errorf("threads %d: got %d (%v), want %d", threads, info.Threads, err, want)
+		}
+		f := newFixture(t, l, 8, 100)
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				b, out := f.batch(512), make([]Verdict, 512)
+				for range 20 {
+					if err := l.Validate(t.Context(), b, out); err != nil {
+						t.Errorf("validate: %v", err)
+					}
+				}
+			})
+		}
+		group.Wait()
+		if err := l.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}
+}
