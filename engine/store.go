@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -51,7 +50,7 @@ type store struct {
 
 // openStore makes the directory when it is absent, and takes its lock.
 func openStore(dir string, keep int, logger hclog.Logger, now func() time.Time) (*store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := checkpoints.MakeFolder(dir); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	path := filepath.Join(dir, lockFile)
