@@ -174,3 +174,16 @@ func TestBadUsage(t *testing.T) {
 		})
 	}
 }
+
+func TestOutputThatCannotBeWritten(t *testing.T) {
+	needLibTorch(t)
+	for _, output := range []string{".", "absent/out.jsonl", "out.csv", "out.npy"} {
+		t.Run(output, func(t *testing.T) {
+			folder(t, map[string]string{"actions.jsonl": row(1, "")})
+			got := fdqc(t, "", "validate", "--input", "actions.jsonl", "--output", output)
+			if got.code != exitUsage || !strings.Contains(got.errors, output) {
+				t.Errorf("exit %d, %q, want %d and the name", got.code, got.errors, exitUsage)
+			}
+		})
+	}
+}

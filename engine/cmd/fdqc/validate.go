@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -163,10 +164,10 @@ func (a *app) createVerdicts(path string, fields []rows.Field) (rows.Writer, err
 
 func (a *app) createOutput(path string) (*rows.Output, error) {
 	out, err := rows.CreateOutput(path, a.out, func(path string) (rows.Sink, error) { return checkpoints.Create(path, 0o666) })
-	if errors.Is(err, rows.ErrFormat) {
-		return nil, usage(err)
+	if err != nil && !errors.Is(err, syscall.ENOSPC) {
+		return nil, usage(err) // a name that cannot be written
 	}
-	return out, asInput(err)
+	return out, err
 }
 
 // summary tells a person what was done.
