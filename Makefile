@@ -13,9 +13,14 @@ FUZZTIME ?= 1m
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION)
 
+# Compilers at once: one a CPU, and 2 GiB of memory each.
+JOBS ?= $(shell awk -v cpus=$$(nproc) '/^MemAvailable/ {n = int($$2 / 2097152); print n < 1 ? 1 : n < cpus ? n : cpus}' /proc/meminfo)
+
 # What is found or installed is kept in files, so that a recipe reads it when
 # it runs and not when make starts.
-native = $(MAKE) -f cgo/shim/build.mk BUILD=$(BUILD) LIBTORCH="$$(cat $(BUILD)/libtorch.path)"
+native = $(MAKE) -j$(JOBS) -f cgo/shim/build.mk BUILD=$(BUILD) LIBTORCH="$$(cat $(BUILD)/libtorch.path)"
+# One short line for each file that is compiled or linked.
+short = sed -u -E '/Nothing to be done/d; /^mv /d; s|^[^ ]*[+][+] .* -c ([^ ]+) -o .*|c++ \1|; s|^[^ ]*[+][+] .* -o ([^ ]+)$$|link \1|'
 with_shim = FDQC_LIB=$(BUILD)/libfdqc.so FDQC_FAULTS_LIB=$(BUILD)/libfdqc_faults.so
 with_peers = FDQC_PEERS_PYTHON="$$(cat $(BUILD)/peers.path)"
 # -count=1: the cache of test results knows nothing of the shim.
@@ -35,7 +40,7 @@ setup: ## find LibTorch 2.11.0, or install it into the cache folder
 
 .PHONY: shim
 shim: setup
-	@$(native) shim | sed '/Nothing to be done/d'
+	@$(native) shim | $(short)
 
 .PHONY: build
 build: shim ## build build/fdqc, with the shim build/libfdqc.so beside it
@@ -75,11 +80,11 @@ test: ## run every test, the conformance check and the linters
 
 .PHONY: test-shim
 test-shim: setup ## run the C++ tests of the shim
-	@$(native) shim-test
+	@$(native) shim-test | $(short)
 
 .PHONY: test-asan
 test-asan: setup ## run the C++ tests of the shim under AddressSanitizer
-	@$(native) shim-test-asan
+	@$(native) shim-test-asan | $(short)
 
 .PHONY: test-go
 test-go: build peers ## run the Go tests
