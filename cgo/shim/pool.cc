@@ -93,19 +93,23 @@ void Pool::run(int64_t tiles, const std::function<void(int64_t)>& body) {
     return;
   }
   const std::lock_guard<std::mutex> hold(gate_);
-  body_ = &body;
-  tiles_ = tiles;
-  next_.store(0);
   failed_.store(false);
   failure_ = nullptr;
-  busy_.store(static_cast<int>(workers_.size()));
   {
     const std::lock_guard<std::mutex> publish(sleep_);
+    body_ = &body;
+    tiles_ = tiles;
+    next_.store(0);
+    open_ = true;
     round_.fetch_add(1);
   }
   wake_.notify_all();
   claim();
-  const auto finished = [this] { return busy_.load() == 0; };
+  {
+    const std::lock_guard<std::mutex> close(sleep_);
+    open_ = false;
+  }
+  const auto finished = [this] { return joined_.load() == 0; };
   if (!spin(finished)) {
     std::unique_lock<std::mutex> wait(sleep_);
     done_.wait(wait, finished);
@@ -131,26 +135,35 @@ void Pool::claim() {
   }
 }
 
-bool Pool::await(uint64_t seen) {
-  const auto ready = [this, seen] {
+// Waits for a run after `seen` and takes part if it is still open. False when
+// the pool stops.
+bool Pool::join(uint64_t& seen) {
+  const auto ready = [this, &seen] {
     return stopping_.load() || round_.load() != seen;
   };
-  if (!spin(ready)) {
-    std::unique_lock<std::mutex> wait(sleep_);
-    wake_.wait(wait, ready);
+  for (;;) {
+    const bool soon = spin(ready);
+    std::unique_lock<std::mutex> hold(sleep_);
+    if (!soon) wake_.wait(hold, ready);
+    if (stopping_.load()) return false;
+    seen = round_.load();
+    if (!open_) continue;
+    joined_.fetch_add(1);
+    return true;
   }
-  return !stopping_.load();
+}
+
+void Pool::leave() {
+  if (joined_.fetch_sub(1) != 1) return;
+  const std::lock_guard<std::mutex> hold(sleep_);
+  done_.notify_one();
 }
 
 void Pool::work(uint64_t seen) {
   enter_thread();
-  while (await(seen)) {
-    ++seen;
+  while (join(seen)) {
     claim();
-    if (busy_.fetch_sub(1) == 1) {
-      const std::lock_guard<std::mutex> hold(sleep_);
-      done_.notify_one();
-    }
+    leave();
   }
 }
 

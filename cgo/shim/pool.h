@@ -44,18 +44,21 @@ class Pool {
  private:
   void stop();
   void work(uint64_t seen);
+  bool join(uint64_t& seen);
+  void leave();
   void claim();
-  bool await(uint64_t seen);
 
   std::mutex gate_;  // one run or resize at a time
   std::vector<std::thread> workers_;
   std::atomic<int> threads_{1};
 
-  // One run. A worker takes part in every run, so none is late for the next.
+  // One run. Nobody waits for a worker that has not joined while there were
+  // tiles: on a busy machine it may wake up much later.
   const std::function<void(int64_t)>* body_ = nullptr;
   int64_t tiles_ = 0;
   std::atomic<int64_t> next_{0};
-  std::atomic<int> busy_{0};  // workers that are not yet done with the run
+  bool open_ = false;           // workers may join; under sleep_
+  std::atomic<int> joined_{0};  // and have not left; raised under sleep_
   std::atomic<bool> failed_{false};
   std::exception_ptr failure_;
 

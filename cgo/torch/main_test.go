@@ -67,6 +67,7 @@ func inChild(t *testing.T, below []string, env ...string) bool {
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Fatalf("child %v with %v: %v\n%s", args, env, err, out)
 	}
+	t.Logf("%s", out)
 	return false
 }
 

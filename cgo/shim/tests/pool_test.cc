@@ -76,15 +76,19 @@ TEST(Pool, RunsAfterItsWorkersFellAsleep) {
 
 TEST(Pool, SeveralThreadsTakePart) {
   Pool pool;
-  pool.resize(2);
+  pool.resize(3);
   std::mutex lock;
+  std::condition_variable another;
   std::set<std::thread::id> seen;
-  pool.run(8, [&](int64_t) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    const std::lock_guard<std::mutex> hold(lock);
+  pool.run(3, [&](int64_t) {
+    // Nobody leaves before all have come, so no thread does two tiles.
+    std::unique_lock<std::mutex> hold(lock);
     seen.insert(std::this_thread::get_id());
+    another.notify_all();
+    another.wait_for(hold, std::chrono::seconds(20),
+                     [&] { return seen.size() == 3; });
   });
-  EXPECT_EQ(seen.size(), 2u);
+  EXPECT_EQ(seen.size(), 3u);
 }
 
 TEST(Pool, TheFirstExceptionReachesTheCaller) {
