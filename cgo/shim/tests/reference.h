@@ -69,7 +69,9 @@ inline std::vector<double> linear(const Floats& weight, const Floats& bias,
                                   const std::vector<double>& x) {
   std::vector<double> y(bias.begin(), bias.end());
   for (size_t i = 0; i < y.size(); ++i) {
-    for (size_t j = 0; j < x.size(); ++j) y[i] += weight[i * x.size() + j] * x[j];
+    for (size_t j = 0; j < x.size(); ++j) {
+      y[i] += weight[i * x.size() + j] * x[j];
+    }
   }
   return y;
 }
