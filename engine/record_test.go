@@ -217,13 +217,15 @@ func TestResizeMovesPatternsOnTheDeviceToo(t *testing.T) {
 	}
 }
 
-// Every outcome adds a safe and an unsafe pattern with one call: a batch must
-// see both or neither.
+// Every call records one row on both sides, so that at any moment the two hold
+// the same rows. A batch that saw half of a call would find other distances on
+// one side than on the other.
 func TestRecordAndValidateAtOnce(t *testing.T) {
 	config := inMemory(8)
 	config.Memory.Capacity = 50
 	e := open(t, config, engine.InMemory())
-	record(t, e, outcomes(normal(1, 2, 8), 8))
+	first := normal(1, 1, 8)
+	record(t, e, []engine.Outcome{{Embedding: first, IsSafe: true}, {Embedding: first}})
 	var wait sync.WaitGroup
 	stop := make(chan struct{})
 	for worker := range 4 {
@@ -241,8 +243,8 @@ func TestRecordAndValidateAtOnce(t *testing.T) {
 					return
 				}
 				for _, v := range out {
-					if v.Status != engine.Judged || v.NearestSafe < 1 || v.NearestUnsafe < 1 {
-						t.Errorf("got %+v, want judged with both nearest patterns", v)
+					if v.Status != engine.Judged || v.NearestSafe < 1 || v.SafeDistance != v.UnsafeDistance {
+						t.Errorf("got %+v, want judged and the same distance on both sides", v)
 						return
 					}
 				}
