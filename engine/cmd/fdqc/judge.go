@@ -152,10 +152,16 @@ func (j *judge) outcomes(entries []rows.Entry) (outcomes []engine.Outcome, refus
 	return outcomes, refusals, nil
 }
 
-// openInput opens rows for reading and describes them for messages.
-func (a *app) openInput(path, labels string, kind rows.Kind) (rows.Reader, error) {
+// openInput opens rows for reading, and cuts them into batches as the settings
+// say. Closing the batcher closes the reader.
+func (a *app) openInput(s *session, path, labels string, kind rows.Kind) (rows.Reader, *rows.Batcher, error) {
 	reader, err := rows.Open(path, rows.Options{Kind: kind, Labels: labels, Stdin: a.in})
-	return reader, usage(err)
+	if err != nil {
+		return nil, nil, usage(err)
+	}
+	return reader, rows.NewBatcher(reader, rows.BatchOptions{
+		Size: s.config.Engine.BatchSize, Eager: reader.Streaming(), StopAtRefused: a.flags.onError == "stop",
+	}), nil
 }
 
 // newJudge prepares a judge of the rows of an input.

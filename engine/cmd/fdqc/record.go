@@ -40,13 +40,10 @@ What was acknowledged before an error stays stored.`,
 }
 
 func (a *app) record(ctx context.Context, s *session, input, labels, output string) (err error) {
-	reader, err := a.openInput(input, labels, rows.Record)
+	reader, batcher, err := a.openInput(s, input, labels, rows.Record)
 	if err != nil {
 		return err
 	}
-	batcher := rows.NewBatcher(reader, rows.BatchOptions{
-		Size: s.config.Engine.BatchSize, Eager: reader.Streaming(), StopAtRefused: a.flags.onError == "stop",
-	})
 	defer func() { err = errors.Join(err, batcher.Close()) }()
 	var receipts *rows.ReceiptWriter
 	if output != "" {

@@ -42,13 +42,10 @@ verdict in --output. Nothing is read from or written to a data directory.`,
 }
 
 func (a *app) replay(ctx context.Context, s *session, input, output string) (err error) {
-	reader, err := a.openInput(input, "", rows.Replay)
+	reader, batcher, err := a.openInput(s, input, "", rows.Replay)
 	if err != nil {
 		return err
 	}
-	batcher := rows.NewBatcher(reader, rows.BatchOptions{
-		Size: s.config.Engine.BatchSize, Eager: reader.Streaming(), StopAtRefused: a.flags.onError == "stop",
-	})
 	defer func() { err = errors.Join(err, batcher.Close()) }()
 	writer, err := a.createVerdicts(output, nil)
 	if err != nil {

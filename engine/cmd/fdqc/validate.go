@@ -98,13 +98,10 @@ func (t *tally) add(results []rows.Result) {
 }
 
 func (a *app) validate(ctx context.Context, s *session, input, labels, output string, fields []rows.Field, failOn *engine.Decision) (err error) {
-	reader, err := a.openInput(input, labels, rows.Validate)
+	reader, batcher, err := a.openInput(s, input, labels, rows.Validate)
 	if err != nil {
 		return err
 	}
-	batcher := rows.NewBatcher(reader, rows.BatchOptions{
-		Size: s.config.Engine.BatchSize, Eager: reader.Streaming(), StopAtRefused: a.flags.onError == "stop",
-	})
 	defer func() { err = errors.Join(err, batcher.Close()) }()
 	writer, err := a.createVerdicts(output, fields)
 	if err != nil {
