@@ -199,6 +199,9 @@ func (a *AtomicFile) Abort() error {
 	return errors.Join(errs...)
 }
 
+// SyncFolder makes the names in a folder durable: what was created, renamed or deleted in it.
+func SyncFolder(path string) error { return syncDir(path) }
+
 func syncDir(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
