@@ -1,0 +1,103 @@
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+const (
+	// maxEntries bounds the names in a source folder.
+	maxEntries = 100_000
+
+	// maxFile bounds one file, in bytes; more than the largest checkpoint
+	// that is written, two sides of a million rows 2,048 wide.
+	maxFile = 32 << 30
+)
+
+// source reads the folder of a Python installation and never writes to it.
+type source struct {
+	dir  string
+	open func(path string) (*os.File, error) // read only, following no link
+}
+
+func newSource(dir string) *source {
+	return &source{dir: dir, open: func(path string) (*os.File, error) {
+		// Without following a link, and without waiting for a pipe's writer.
+		return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	}}
+}
+
+// list answers the entries of the folder by name. Folders in it are not
+// entered: the Python system's globs do not.
+func (s *source) list() ([]fs.DirEntry, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) > maxEntries {
+		return nil, fmt.Errorf("%s holds %d names, expected at most %d: a folder of checkpoints", s.dir, len(entries), maxEntries)
+	}
+	return entries, nil
+}
+
+// irregular says why an entry is not read; "" when it is a regular file.
+func irregular(mode fs.FileMode) string {
+	what := "special file"
+	switch {
+	case mode.IsRegular():
+		return ""
+	case mode&fs.ModeSymlink != 0:
+		what = "symbolic link"
+	case mode.IsDir():
+		what = "folder"
+	case mode&fs.ModeNamedPipe != 0:
+		what = "pipe"
+	case mode&fs.ModeSocket != 0:
+		what = "socket"
+	case mode&fs.ModeDevice != 0:
+		what = "device"
+	}
+	return "is a " + what + ", expected a regular file"
+}
+
+// read reads a whole file into memory of our own, and when it was last
+// written. What is checked is what is read: the open file.
+func (s *source) read(name string) (data []byte, written time.Time, err error) {
+	path := filepath.Join(s.dir, name)
+	file, err := s.open(path)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, time.Time{}, errors.New(irregular(fs.ModeSymlink))
+	}
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	defer file.Close()
+	before, err := file.Stat()
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if why := irregular(before.Mode()); why != "" {
+		return nil, time.Time{}, errors.New(why)
+	}
+	if before.Size() > maxFile {
+		return nil, time.Time{}, fmt.Errorf("has %d bytes, at most %d are read", before.Size(), int64(maxFile))
+	}
+	data = make([]byte, before.Size())
+	if _, err := io.ReadFull(file, data); err != nil {
+		return nil, time.Time{}, fmt.Errorf("was cut short while it was read: %w", err)
+	}
+	after, err := file.Stat()
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
+		return nil, time.Time{}, errors.New("was written to while it was read; stop the Python system first")
+	}
+	return data, before.ModTime(), nil
+}
