@@ -8,6 +8,9 @@ type Limits struct {
 	Stack int
 	// Depth is the nesting of the finished value, 1,000 by default.
 	Depth int
+	// Memory is what values may take in bytes, by estimates that err upwards: 48 MiB by default, or as much as the
+	// input where that is more. A shared Budget takes its place.
+	Memory int64
 	// KeyBytes is the number of bytes hashed for dict keys: 64 MiB and 16 times the input by default.
 	KeyBytes int64
 }
@@ -21,6 +24,9 @@ func (l Limits) withDefaults(input int) Limits {
 	}
 	if l.Depth <= 0 {
 		l.Depth = 1000
+	}
+	if l.Memory <= 0 {
+		l.Memory = max(48<<20, int64(input))
 	}
 	if l.KeyBytes <= 0 {
 		l.KeyBytes = 64<<20 + 16*int64(input)
@@ -47,23 +53,44 @@ type Config struct {
 	Limits Limits
 	// Globals are the names that may occur.
 	Globals Registry
+	// Record tells which further names are classes that hold data only: instances become a *Record. nil: none.
+	Record func(Global) bool
+	// Budget is shared by several Decodes; nil: one of Limits.Memory.
+	Budget *Budget
 	// Opaque lets other names through as symbolic calls, for listings.
 	Opaque bool
 	// Persistent finds an object by its persistent id. nil: such objects are refused.
 	Persistent func(id Value) (Value, error)
 }
 
-// Standard is a Registry of the harmless names of Python itself: OrderedDict, set, frozenset, bytearray and
-// the way protocol 2 writes bytes. It returns a new map that the caller may add to.
+// Standard is a Registry of the harmless names of Python itself: containers, complex numbers, the way old protocols write
+// bytes, paths and times. It returns a new map that the caller may add to.
 func Standard() Registry {
 	r := Registry{
-		Global{"collections", "OrderedDict"}: {Reduce: newOrderedDict},
-		Global{"_codecs", "encode"}:          {Reduce: encodeLatin1},
+		{"collections", "OrderedDict"}: {Reduce: newOrderedDict},
+		{"collections", "defaultdict"}: {Reduce: newDefaultDict},
+		{"collections", "deque"}:       {Reduce: newDeque},
+		{"_codecs", "encode"}:          {Reduce: encodeLatin1},
+		{"datetime", "datetime"}:       {Reduce: newDateTime},
+		{"datetime", "timedelta"}:      {Reduce: newTimeDelta},
+		{"datetime", "timezone"}:       {Reduce: newTimeZone},
+		{"copyreg", "_reconstructor"}:  {},
+		{"copy_reg", "_reconstructor"}: {},
 	}
 	for _, module := range []string{"builtins", "__builtin__"} {
-		r[Global{module, "set"}] = Class{Reduce: newSet}
-		r[Global{module, "frozenset"}] = Class{Reduce: newSet}
+		r[Global{module, "set"}] = Class{Reduce: setMaker(false)}
+		r[Global{module, "frozenset"}] = Class{Reduce: setMaker(true)}
 		r[Global{module, "bytearray"}] = Class{Reduce: newByteArray}
+		r[Global{module, "bytes"}] = Class{Reduce: newBytes}
+		r[Global{module, "complex"}] = Class{Reduce: newComplex}
+		// Names only: what makes the missing values of a defaultdict, and the base of instances.
+		for _, name := range []string{"list", "dict", "tuple", "int", "float", "str", "bool", "object"} {
+			r[Global{module, name}] = Class{}
+		}
+	}
+	for _, class := range pathClasses {
+		r[Global{"pathlib", class}] = Class{Reduce: pathMaker(class)}
+		r[Global{"pathlib._local", class}] = Class{Reduce: pathMaker(class)} // Python 3.13
 	}
 	return r
 }

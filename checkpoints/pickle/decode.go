@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -24,7 +25,10 @@ func Decode(data []byte, config Config) (Value, error) {
 
 // DecodeNext reads one pickle from the beginning of data and returns its length.
 func DecodeNext(data []byte, config Config) (v Value, n int, err error) {
-	m := &machine{data: data, config: config, limits: config.Limits.withDefaults(len(data)), frame: -1}
+	m := &machine{data: data, config: config, limits: config.Limits.withDefaults(len(data)), frame: -1, budget: config.Budget}
+	if m.budget == nil {
+		m.budget = NewBudget(m.limits.Memory)
+	}
 	defer func() {
 		// Every bound is checked; this is the last line for what a check has missed.
 		if r := recover(); r != nil {
@@ -43,20 +47,22 @@ func DecodeNext(data []byte, config Config) (v Value, n int, err error) {
 
 // machine is the state of one Decode.
 type machine struct {
-	data   []byte
-	at     int // next byte
-	op     byte
-	opAt   int
-	ops    int
-	frame  int // end of the current frame, -1 outside one
-	proto  int
-	values int
-	keys   int64 // bytes hashed for keys
-	stack  []Value
-	marks  []int // heights of the stack at its marks
-	memo   []Value
-	config Config
-	limits Limits
+	data     []byte
+	at       int // next byte
+	op       byte
+	opAt     int
+	ops      int
+	frame    int // end of the current frame, -1 outside one
+	proto    int // 0: 0 or 1, which name none
+	values   int
+	keys     int64 // bytes hashed for keys
+	stack    []Value
+	marks    []int     // heights of the stack at its marks
+	memo     [][]Value // chunks of memoChunk
+	memoized int       // one more than the largest number
+	budget   *Budget
+	config   Config
+	limits   Limits
 }
 
 func (m *machine) error(err error) error {
@@ -78,9 +84,6 @@ func (m *machine) run() (Value, error) {
 			return nil, errors.New("pickle ends without STOP")
 		}
 		m.op = b[0]
-		if m.ops == 0 && m.op != opProto {
-			return nil, errors.New("no protocol opcode first: protocols 0 and 1 are not read")
-		}
 		m.ops++
 		if m.op == opStop {
 			if len(m.stack) != 1 || len(m.marks) != 0 {
@@ -99,6 +102,9 @@ func (m *machine) run() (Value, error) {
 
 // step executes m.op.
 func (m *machine) step() error {
+	if m.proto == 0 && m.op > opProto {
+		return errors.New("opcode of protocol 2 or later in a pickle that does not begin with its protocol")
+	}
 	switch m.op {
 	case opProto, opFrame:
 		return m.envelope()
@@ -115,18 +121,24 @@ func (m *machine) step() error {
 		if err != nil {
 			return err
 		}
-		return m.push(Bytes(append([]byte(nil), b...)))
+		return m.pushNew(Bytes(b[:len(b):len(b)]), 2*costScalar)
 	case opEmptyList:
-		return m.push(&List{})
+		return m.pushNew(&List{}, costObject)
 	case opEmptyTuple:
-		return m.push(&Tuple{})
+		return m.pushNew(&Tuple{}, costObject)
 	case opEmptyDict:
-		return m.push(&Dict{})
+		return m.pushNew(&Dict{}, costDict)
 	case opEmptySet:
-		return m.push(&Set{})
+		return m.pushNew(&Set{}, costObject)
 	case opMark:
 		if len(m.stack) >= m.limits.Stack || len(m.marks) >= m.limits.Stack {
 			return fmt.Errorf("stack is higher than %d", m.limits.Stack)
+		}
+		if len(m.marks) == cap(m.marks) {
+			if err := m.budget.Take(16 * int64(max(cap(m.marks), 8))); err != nil {
+				return err
+			}
+			m.marks = slices.Grow(m.marks, max(cap(m.marks), 8))
 		}
 		m.marks = append(m.marks, len(m.stack))
 		return nil
@@ -142,6 +154,10 @@ func (m *machine) step() error {
 		return m.remember()
 	case opBinGet, opLongBinGet:
 		return m.recall()
+	case opInt, opLong, opFloat, opString, opUnicode, opGet, opPut, opDict, opList:
+		if m.proto == 0 {
+			return m.old()
+		}
 	}
 	return errors.New("opcode is unknown or not accepted")
 }
@@ -204,7 +220,7 @@ func (m *machine) number() error {
 	if len(b) > 32 {
 		return fmt.Errorf("int of %d bytes, at most 32 are read", len(b))
 	}
-	return m.push(integer(b))
+	return m.pushNew(integer(b), costScalar+4*int64(len(b)))
 }
 
 // integer reads a little-endian number in two's complement.
@@ -243,7 +259,7 @@ func (m *machine) text() error {
 	if !utf8.Valid(b) {
 		return errors.New("string is not UTF-8")
 	}
-	return m.push(Str(b))
+	return m.pushNew(Str(b), costScalar+int64(len(b)))
 }
 
 // global reads a name and looks it up.
@@ -262,10 +278,10 @@ func (m *machine) global() error {
 		g = Global{string(module), string(name)}
 	} else {
 		var err error
-		if g.Module, err = m.line(); err != nil {
+		if g.Module, err = m.name(); err != nil {
 			return err
 		}
-		if g.Name, err = m.line(); err != nil {
+		if g.Name, err = m.name(); err != nil {
 			return err
 		}
 	}
@@ -273,7 +289,10 @@ func (m *machine) global() error {
 		if class.Value != nil {
 			return m.push(class.Value)
 		}
-		return m.push(g)
+		return m.pushNew(g, costObject+int64(len(g.Module)+len(g.Name)))
+	}
+	if m.record(g) {
+		return m.pushNew(g, costObject+int64(len(g.Module)+len(g.Name)))
 	}
 	if !m.config.Opaque {
 		return fmt.Errorf("global %.120q of module %.120q is not accepted", g.Name, g.Module)
@@ -281,24 +300,24 @@ func (m *machine) global() error {
 	if len(g.Module) > maxName || len(g.Name) > maxName || strings.ContainsAny(g.Module+g.Name, "\n\r\x00") || g.Name == "" || g.Module == "" {
 		return errors.New("global has no plain name")
 	}
-	return m.push(g)
+	return m.pushNew(g, costObject+int64(len(g.Module)+len(g.Name)))
 }
+
+// record tells whether a name is a class that holds data only.
+func (m *machine) record(g Global) bool { return m.config.Record != nil && m.config.Record(g) }
 
 const maxName = 512
 
-// line reads text up to a newline, as GLOBAL has it.
-func (m *machine) line() (string, error) {
-	rest := m.data[m.at:min(len(m.data), m.at+maxName+1)]
-	for i, c := range rest {
-		if c == '\n' {
-			m.at += i + 1
-			if !utf8.Valid(rest[:i]) {
-				return "", errors.New("global name is not UTF-8")
-			}
-			return string(rest[:i]), nil
-		}
+// name reads a part of a global's name.
+func (m *machine) name() (string, error) {
+	b, err := m.line(maxName)
+	if err != nil {
+		return "", fmt.Errorf("global name: %w", err)
 	}
-	return "", fmt.Errorf("global name has no newline within %d bytes", maxName)
+	if !utf8.Valid(b) {
+		return "", errors.New("global name is not UTF-8")
+	}
+	return string(b), nil
 }
 
 // take returns the next n bytes of the pickle.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"reflect"
 	"runtime"
@@ -13,7 +14,8 @@ import (
 
 // config lets OrderedDict and the like through, and numbers as objects outside the pickle.
 func config() Config {
-	return Config{Globals: Standard(), Persistent: func(id Value) (Value, error) {
+	entry := func(g Global) bool { return g == Global{"vm", "Entry"} }
+	return Config{Globals: Standard(), Record: entry, Persistent: func(id Value) (Value, error) {
 		if n, ok := id.(Int); ok {
 			return -n, nil
 		}
@@ -28,7 +30,7 @@ func TestRefused(t *testing.T) {
 		name, data, want string
 	}{
 		{"empty", "", "without STOP"},
-		{"no protocol", "N.", "protocols 0 and 1"},
+		{"no protocol, later opcode", "N\x85.", "does not begin with its protocol"},
 		{"protocol 1", "\x80\x01N.", "protocol 1"},
 		{"protocol 6", "\x80\x06N.", "protocol 6"},
 		{"protocol twice", p + p + "N.", "once"},
@@ -45,6 +47,58 @@ func TestRefused(t *testing.T) {
 		{"POP", p + "N0.", "not accepted"},
 		{"DUP", p + "N2.", "not accepted"},
 		{"INT as text", p + "I1\n.", "not accepted"},
+		{"POP in protocol 0", "NN0.", "not accepted"},
+		{"PERSID in protocol 0", "P0\n.", "not accepted"},
+		{"INST in protocol 0", "(ios\nsystem\n.", "not accepted"},
+		{"int no number", "I1x\n.", "is no number"},
+		{"int of nothing", "I\n.", "is no number"},
+		{"int without newline", "I1.", "without newline"},
+		{"int of 300 digits", "L" + strings.Repeat("9", 300) + "L\n.", "without newline within 80"},
+		{"int of 79 digits", "L" + strings.Repeat("9", 79) + "\n.", "at most 255"},
+		{"int in hexadecimal", "I0x1\n.", "is no number"},
+		{"float in hexadecimal", "F0x1p3\n.", "is no number"},
+		{"float infinity", "Finfinity\n.", "is no number"},
+		{"string without quotes", "Sabc\n.", "not in quotes"},
+		{"string with one quote", "S'\n.", "not in quotes"},
+		{"string not ASCII", "S'\xe9'\n.", "not ASCII"},
+		{"string ends in an escape", "S'\\x4'\n.", "escape"},
+		{"string with an unknown escape", "S'\\q'\n.", "escape"},
+		{"unicode of a surrogate", "V\\ud800\n.", "no character"},
+		{"unicode cut short", "V\\u12\n.", "within an escape"},
+		{"unicode no number", "V\\u+123\n.", "no character"},
+		{"memo number negative", "Np-1\n.", "expected a number"},
+		{"memo number huge as text", "Np2000000000\n.", "memo number 2000000000 after"},
+		{"dict of three", "(NNNd.", "expected pairs"},
+		{"list without mark", "Nl.", "no mark"},
+		{"reconstructor of another base", "ccopy_reg\n_reconstructor\n(c__builtin__\nlist\nc__builtin__\nlist\nNtR.", "another base"},
+		{"reconstructor of an unknown class", "ccopy_reg\n_reconstructor\n(c__builtin__\nint\nc__builtin__\nobject\nNtR.", "may not be called"},
+		{"record of an unknown class", p + "cother\nEntry\n)\x81.", "not accepted"},
+		{"record with arguments", p + "cvm\nEntry\nN\x85\x81.", "not accepted"},
+		{"record called", p + "cvm\nEntry\n)R.", "not accepted"},
+		{"record with state twice", p + "cvm\nEntry\n)\x81}b}b.", "expected one dict"},
+		{"record with a list", p + "cvm\nEntry\n)\x81]b.", "expected one dict"},
+		{"record with a numbered field", p + "cvm\nEntry\n)\x81}K\x01Nsb.", "expected a string"},
+		{"record in itself", p + "cvm\nEntry\n)\x81q\x00}U\x01ah\x00sb.", "holds itself"},
+		{"items for a frozen set", "\x80\x04(\x91(N\x90.", "expected a set"},
+		{"deque in itself", p + "ccollections\ndeque\n)Rq\x00h\x00a.", "holds itself"},
+		{"deque of a negative length", p + "ccollections\ndeque\n)J\xff\xff\xff\xff\x86R.", "other arguments"},
+		{"defaultdict of a string", p + "ccollections\ndefaultdict\nU\x01a\x85R.", "name of a type"},
+		{"a type called", p + "c__builtin__\nint\n)R.", "may not be called"},
+		{"complex of ints", p + "c__builtin__\ncomplex\nK\x01K\x02\x86R.", "two floats"},
+		{"bytes of a count", p + "c__builtin__\nbytes\nK\x01\x85R.", "1 arguments"},
+		{"path of bytes", "\x80\x03cpathlib\nPath\nC\x01a\x85R.", "expected strings"},
+		{"path of two roots", p + "cpathlib\nPath\nU\x01/U\x02/a\x86R.", "expected a relative one"},
+		{"path of two drives", p + "cpathlib\nPureWindowsPath\nU\x03C:\\U\x03D:a\x86R.", "expected a relative one"},
+		{"month 13", "\x80\x03cdatetime\ndatetime\nC\x0a\x07\xe8\x0d\x01\x00\x00\x00\x00\x00\x00\x85R.", "is no time"},
+		{"30 February", "\x80\x03cdatetime\ndatetime\nC\x0a\x07\xe8\x02\x1e\x00\x00\x00\x00\x00\x00\x85R.", "is no time"},
+		{"hour 24", "\x80\x03cdatetime\ndatetime\nC\x0a\x07\xe8\x02\x01\x18\x00\x00\x00\x00\x00\x85R.", "is no time"},
+		{"year 0", "\x80\x03cdatetime\ndatetime\nC\x0a\x00\x00\x02\x01\x01\x00\x00\x00\x00\x00\x85R.", "is no time"},
+		{"time of 9 bytes", "\x80\x03cdatetime\ndatetime\nC\x09\x07\xe8\x02\x01\x01\x00\x00\x00\x00\x85R.", "expected 10 bytes"},
+		{"time in zone None", "\x80\x03cdatetime\ndatetime\nC\x0a\x07\xe8\x02\x01\x01\x00\x00\x00\x00\x00N\x86R.", "expected a datetime.timezone"},
+		{"difference of 86400 seconds", p + "cdatetime\ntimedelta\nK\x00J\x80\x51\x01\x00K\x00\x87R.", "not normalised"},
+		{"difference of two", p + "cdatetime\ntimedelta\nK\x00K\x00\x86R.", "expected 3 ints"},
+		{"difference of none", p + "cdatetime\ntimedelta\n)R.", "not normalised"},
+		{"zone of a day", p + "cdatetime\ntimezone\ncdatetime\ntimedelta\nK\x01K\x00K\x00\x87R\x85R.", "less than a day"},
 		{"NEXT_BUFFER", "\x80\x05\x97.", "not accepted"},
 		{"string longer than the file", p + "X\xff\xff\xff\x7fab.", "length 2147483647"},
 		{"string of 2^63", "\x80\x04\x8d\x00\x00\x00\x00\x00\x00\x00\x80ab.", "length 9223372036854775808"},
@@ -79,8 +133,8 @@ func TestRefused(t *testing.T) {
 		{"global unknown", p + "cos\nsystem\n.", `global "system" of module "os" is not accepted`},
 		{"global by prefix", p + "ccollections\nOrderedDictX\n.", "not accepted"},
 		{"global with module path", p + "ccollections.abc\nOrderedDict\n.", "not accepted"},
-		{"global without newline", p + "ccollections", "no newline"},
-		{"global endless", p + "c" + strings.Repeat("a", 1000) + "\n", "no newline within"},
+		{"global without newline", p + "ccollections", "without newline"},
+		{"global endless", p + "c" + strings.Repeat("a", 1000) + "\n", "without newline within"},
 		{"global of numbers", "\x80\x04K\x01K\x02\x93.", "expected strings"},
 		{"call of a string", p + "U\x01a)R.", "expected a global"},
 		{"call without tuple", p + "ccollections\nOrderedDict\nNR.", "expected a tuple"},
@@ -116,6 +170,12 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+func defaulted(pairs ...Value) *Dict {
+	d := NewDict(pairs...)
+	d.Default = Global{"__builtin__", "list"}
+	return d
+}
+
 func TestRead(t *testing.T) {
 	two80, _ := new(big.Int).SetString("1208925819614629174706176", 10)
 	for _, c := range []struct {
@@ -136,8 +196,29 @@ func TestRead(t *testing.T) {
 		{"protocol 4", "\x80\x04\x95\x09\x00\x00\x00\x00\x00\x00\x00\x8c\x02hi\x94h\x00\x86.", NewTuple(Str("hi"), Str("hi"))},
 		{"persistent", "\x80\x02K\x05Q.", Int(-5)},
 		{"set", "\x80\x04\x8f(K\x01K\x02\x90.", &Set{Items: []Value{Int(1), Int(2)}}},
-		{"frozen set", "\x80\x04(K\x01\x91.", &Set{Items: []Value{Int(1)}}},
+		{"frozen set", "\x80\x04(K\x01\x91.", &Set{Items: []Value{Int(1)}, Frozen: true}},
 		{"memo", "\x80\x02U\x01aq\x00h\x00\x86.", NewTuple(Str("a"), Str("a"))},
+		{"int as text", "I-12\n.", Int(-12)},
+		{"true as text", "(I01\nI00\nt.", NewTuple(Bool(true), Bool(false))},
+		{"long as text", "L1208925819614629174706176L\n.", BigInt{two80}},
+		{"float as text", "F-1e-05\n.", Float(-1e-5)},
+		{"float nan as text", "(F-inf\nl.", &List{Items: []Value{Float(math.Inf(-1))}}},
+		{"unicode", "Va\xe9\\u20ac\\U0001f600\\x\n.", Str("a\u00e9\u20ac\U0001f600\\x")},
+		{"string", `S"it's \x41\\\n"` + "\n.", Str("it's A\\\n")},
+		{"dict as text", "(dp0\nVa\np1\nI1\ns.", NewDict("a", Int(1))},
+		{"memo as text", "(Va\np0\ng0\nt.", NewTuple(Str("a"), Str("a"))},
+		{"dict of a mark", "(Va\nNd.", NewDict("a", None{})},
+		{"record", "\x80\x02cvm\nEntry\n)\x81}U\x01aK\x01sb.", &Record{Global{"vm", "Entry"}, NewDict("a", Int(1))}},
+		{"record with slots", "\x80\x02cvm\nEntry\n)\x81N}U\x01aK\x01s\x86b.", &Record{Global{"vm", "Entry"}, NewDict("a", Int(1))}},
+		{"record of protocol 0", "ccopy_reg\n_reconstructor\n(cvm\nEntry\nc__builtin__\nobject\nNtR(dVa\nI1\nsb.", &Record{Global{"vm", "Entry"}, NewDict("a", Int(1))}},
+		{"record without fields", "\x80\x02cvm\nEntry\n)\x81.", &Record{Class: Global{"vm", "Entry"}}},
+		{"path of parts", "\x80\x02cpathlib\nPosixPath\n(U\x01/U\x04dataU\x03a.ptR.", Path{"PosixPath", "/data/a.p"}},
+		{"path of Python 3.13", "\x80\x02cpathlib._local\nPosixPath\nU\x04/a/b\x85R.", Path{"PosixPath", "/a/b"}},
+		{"path of Windows", "\x80\x02cpathlib\nPureWindowsPath\n(U\x03C:\\U\x01aU\x01btR.", Path{"PureWindowsPath", `C:\a\b`}},
+		{"path of nothing", "\x80\x02cpathlib\nPath\n)R.", Path{"Path", "."}},
+		{"complex", "\x80\x02c__builtin__\ncomplex\nG\x3f\xf0\x00\x00\x00\x00\x00\x00G\x40\x00\x00\x00\x00\x00\x00\x00\x86R.", Complex(1 + 2i)},
+		{"deque", "\x80\x02ccollections\ndeque\n)K\x03\x86R(K\x01K\x02e.", &Deque{Items: []Value{Int(1), Int(2)}, MaxLen: 3}},
+		{"defaultdict", "\x80\x02ccollections\ndefaultdict\nc__builtin__\nlist\n\x85RU\x01aNs.", defaulted("a", None{})},
 		{"stack global", "\x80\x04\x8c\x0bcollections\x8c\x0bOrderedDict\x93)R.", &Dict{Ordered: true}},
 	} {
 		got, err := Decode([]byte(c.data), config())

@@ -77,6 +77,13 @@ func childrenOf(v Value) ([]Value, bool) {
 		return v.Items, true
 	case *Set:
 		return v.Items, true
+	case *Deque:
+		return v.Items, true
+	case *Record:
+		if v.Fields == nil {
+			return nil, true
+		}
+		return []Value{v.Fields}, true
 	case *Dict:
 		// Keys hold nothing that could lead back: they are scalars or tuples of scalars.
 		children := make([]Value, 0, len(v.entries)+1)

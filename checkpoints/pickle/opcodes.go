@@ -1,8 +1,19 @@
 package pickle
 
-// Opcodes of protocols 2 to 5 (Python's pickletools). Those of protocols 0 and 1 that a later pickler never
-// writes are left out on purpose.
+// Opcodes of protocols 0 to 5 (Python's pickletools). Left out on purpose: INST and OBJ, which make instances of
+// classic classes; EXT, which names classes by number; PERSID and NEXT_BUFFER, which name things outside the file; and
+// POP and DUP, which a pickler writes at most for values that hold themselves.
 const (
+	opInt     = 'I'
+	opLong    = 'L'
+	opFloat   = 'F'
+	opString  = 'S'
+	opUnicode = 'V'
+	opGet     = 'g'
+	opPut     = 'p'
+	opDict    = 'd'
+	opList    = 'l'
+
 	opMark           = '('
 	opStop           = '.'
 	opNone           = 'N'

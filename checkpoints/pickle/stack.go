@@ -3,6 +3,8 @@ package pickle
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 )
 
 func (m *machine) push(v Value) error {
@@ -12,8 +14,35 @@ func (m *machine) push(v Value) error {
 	if len(m.stack) >= m.limits.Stack {
 		return fmt.Errorf("stack is higher than %d", m.limits.Stack)
 	}
+	if len(m.stack) == cap(m.stack) {
+		more := max(cap(m.stack), 16)
+		if err := m.budget.Take(costItem * int64(cap(m.stack)+more)); err != nil {
+			return err
+		}
+		m.stack = slices.Grow(m.stack, more)
+	}
 	m.stack = append(m.stack, v)
 	return nil
+}
+
+// pushNew charges what a new value takes and pushes it.
+func (m *machine) pushNew(v Value, cost int64) error {
+	if err := m.budget.Take(cost); err != nil {
+		return err
+	}
+	return m.push(v)
+}
+
+// appendItems appends by doubling, and charges what is allocated.
+func (m *machine) appendItems(to, items []Value) ([]Value, error) {
+	if need := len(to) + len(items); need > cap(to) {
+		size := max(need, 2*cap(to))
+		if err := m.budget.Take(costItem * int64(size)); err != nil {
+			return nil, err
+		}
+		to = append(make([]Value, 0, size), to...)
+	}
+	return append(to, items...), nil
 }
 
 // floor is the height of the stack at the topmost mark: nothing below it may be taken.
@@ -71,11 +100,14 @@ func (m *machine) collect() error {
 	if err != nil {
 		return err
 	}
-	own := append([]Value(nil), items...)
-	if m.op == opFrozenSet {
-		return m.push(&Set{Items: own})
+	own, err := m.appendItems(nil, items)
+	if err != nil {
+		return err
 	}
-	return m.push(&Tuple{Items: own})
+	if m.op == opFrozenSet {
+		return m.pushNew(&Set{Items: own, Frozen: true}, costObject)
+	}
+	return m.pushNew(&Tuple{Items: own}, costObject)
 }
 
 // extend executes the opcodes that add items to the container under them.
@@ -99,21 +131,26 @@ func (m *machine) extend() error {
 	}
 	switch m.op {
 	case opAppend, opAppends:
+		var held *[]Value
 		switch t := target.(type) {
 		case *List:
-			t.Items = append(t.Items, items...)
-			return nil
+			held = &t.Items
+		case *Deque:
+			held = &t.Items
 		case *Call:
-			t.Items = append(t.Items, items...)
-			return nil
+			held = &t.Items
+		default:
+			return fmt.Errorf("items for %s, expected a list", Describe(target))
 		}
-		return fmt.Errorf("items for %s, expected a list", Describe(target))
+		*held, err = m.appendItems(*held, items)
+		return err
 	case opAddItems:
-		if set, ok := target.(*Set); ok {
-			set.Items = append(set.Items, items...)
-			return nil
+		set, ok := target.(*Set)
+		if !ok || set.Frozen {
+			return fmt.Errorf("items for %s, expected a set", Describe(target))
 		}
-		return fmt.Errorf("items for %s, expected a set", Describe(target))
+		set.Items, err = m.appendItems(set.Items, items)
+		return err
 	}
 	return m.setItems(target, items)
 }
@@ -125,6 +162,16 @@ func (m *machine) setItems(target Value, items []Value) error {
 	for i := 0; i < len(items); i += 2 {
 		if m.keys += keyCost(items[i]); m.keys > m.limits.KeyBytes {
 			return fmt.Errorf("keys of more than %d bytes in all", m.limits.KeyBytes)
+		}
+		cost := int64(costEntry)
+		if d, ok := target.(*Dict); ok && d.Len() >= smallDict {
+			cost += costIndex
+		}
+		if _, cheap := items[i].(Str); !cheap {
+			cost += costIndex + 4*keyCost(items[i]) // a key that is made of others takes memory itself
+		}
+		if err := m.budget.Take(cost); err != nil {
+			return err
 		}
 		switch t := target.(type) {
 		case *Dict:
@@ -151,7 +198,7 @@ func (m *machine) remember() error {
 	if err != nil {
 		return err
 	}
-	id := len(m.memo)
+	id := m.memoized
 	if m.op != opMemoize {
 		if id, err = m.memoID(opBinPut); err != nil {
 			return err
@@ -160,26 +207,44 @@ func (m *machine) remember() error {
 	if id > m.ops {
 		return fmt.Errorf("memo number %d after %d opcodes", id, m.ops)
 	}
-	for len(m.memo) <= id {
-		m.memo = append(m.memo, nil)
+	for len(m.memo) <= id/memoChunk {
+		if err := m.budget.Take(costItem*memoChunk + 64); err != nil {
+			return err
+		}
+		m.memo = append(m.memo, make([]Value, memoChunk))
 	}
-	m.memo[id] = v
+	m.memo[id/memoChunk][id%memoChunk] = v
+	m.memoized = max(m.memoized, id+1)
 	return nil
 }
+
+// memoChunk is how many values of the memo are allocated at once: it grows without being copied.
+const memoChunk = 32
 
 func (m *machine) recall() error {
 	id, err := m.memoID(opBinGet)
 	if err != nil {
 		return err
 	}
-	if id >= len(m.memo) || m.memo[id] == nil {
+	if id >= m.memoized || m.memo[id/memoChunk][id%memoChunk] == nil {
 		return fmt.Errorf("memo number %d is not set", id)
 	}
-	return m.push(m.memo[id])
+	return m.push(m.memo[id/memoChunk][id%memoChunk])
 }
 
-// memoID reads one byte for the short opcode and four for the long one.
+// memoID reads one byte for the short opcode, four for the long one, and a line for that of protocol 0.
 func (m *machine) memoID(short byte) (int, error) {
+	if m.op == opPut || m.op == opGet {
+		b, err := m.line(maxDigits)
+		if err != nil {
+			return 0, err
+		}
+		id, err := strconv.ParseUint(string(b), 10, 31)
+		if err != nil {
+			return 0, fmt.Errorf("memo number %q, expected a number", b)
+		}
+		return int(id), nil
+	}
 	if m.op == short {
 		b, err := m.take(1)
 		if err != nil {
@@ -259,14 +324,25 @@ func (m *machine) call() error {
 	if !ok {
 		return fmt.Errorf("call of %s, expected a global", Describe(target))
 	}
+	instance := m.op != opReduce
+	if !instance && reconstructor(g) {
+		var err error
+		if g, err = reconstructed(args.Items); err != nil {
+			return err
+		}
+		args, instance = &Tuple{}, true
+	}
 	class, known := m.config.Globals[g]
 	maker := class.Reduce
-	if m.op != opReduce {
+	if instance {
 		maker = class.New
 	}
 	if maker == nil {
+		if instance && !known && len(args.Items) == 0 && m.record(g) {
+			return m.pushNew(&Record{Class: g}, costObject)
+		}
 		if m.config.Opaque {
-			return m.push(&Call{Func: g, Args: args, New: m.op != opReduce})
+			return m.pushNew(&Call{Func: g, Args: args, New: instance}, 2*costObject)
 		}
 		if known {
 			return fmt.Errorf("global %s may not be called this way", g)
@@ -277,5 +353,14 @@ func (m *machine) call() error {
 	if err != nil {
 		return err
 	}
-	return m.push(made)
+	cost := int64(costDict)
+	switch made := made.(type) {
+	case Bytes:
+		cost += 2 * int64(len(made)) // decoded from text
+	case *Set:
+		cost += costItem * int64(len(made.Items))
+	case Path:
+		cost += 3 * int64(len(made.Text))
+	}
+	return m.pushNew(made, cost)
 }

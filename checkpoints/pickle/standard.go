@@ -25,16 +25,38 @@ func (d *Dict) Build(state Value) error {
 	return nil
 }
 
-// newSet takes set([...]); the items are scalars.
-func newSet(args []Value) (Value, error) {
-	if len(args) != 1 {
-		return nil, fmt.Errorf("set with %d arguments, expected one list", len(args))
+// setMaker takes set([...]) and frozenset([...]).
+func setMaker(frozen bool) Maker {
+	return func(args []Value) (Value, error) {
+		if len(args) != 1 {
+			return nil, fmt.Errorf("set with %d arguments, expected one list", len(args))
+		}
+		items, err := sequence(args[0])
+		if err != nil {
+			return nil, fmt.Errorf("set of %w", err)
+		}
+		return &Set{Items: append([]Value(nil), items...), Frozen: frozen}, nil
 	}
-	list, ok := args[0].(*List)
-	if !ok {
-		return nil, fmt.Errorf("set of %s, expected a list", Describe(args[0]))
+}
+
+// newComplex takes complex(real, imaginary).
+func newComplex(args []Value) (Value, error) {
+	if len(args) == 2 {
+		re, ok := args[0].(Float)
+		im, also := args[1].(Float)
+		if ok && also {
+			return Complex(complex(re, im)), nil
+		}
 	}
-	return &Set{Items: append([]Value(nil), list.Items...)}, nil
+	return nil, errors.New("complex with other arguments than two floats")
+}
+
+// newBytes takes bytes(), how old protocols write empty ones.
+func newBytes(args []Value) (Value, error) {
+	if len(args) != 0 {
+		return nil, fmt.Errorf("bytes with %d arguments, expected none", len(args))
+	}
+	return Bytes{}, nil
 }
 
 // encodeLatin1 takes _codecs.encode(text, 'latin1'), how protocol 2 writes bytes.
@@ -57,8 +79,14 @@ func encodeLatin1(args []Value) (Value, error) {
 }
 
 func newByteArray(args []Value) (Value, error) {
-	if len(args) == 0 {
+	switch len(args) {
+	case 0:
 		return Bytes{}, nil
+	case 2:
+		if args[1] != (Value(Str("latin-1"))) {
+			return nil, fmt.Errorf("bytearray by %s, expected \"latin-1\"", Describe(args[1]))
+		}
+		return encodeLatin1([]Value{args[0], Str("latin1")})
 	}
 	b, ok := args[0].(Bytes)
 	if !ok || len(args) != 1 {

@@ -25,10 +25,13 @@ type BigInt struct{ *big.Int }
 // Float is a Python float.
 type Float float64
 
+// Complex is a Python complex.
+type Complex complex128
+
 // Str is a Python str.
 type Str string
 
-// Bytes is a Python bytes or bytearray.
+// Bytes is a Python bytes or bytearray. Decode gives slices of its input, not to be written to.
 type Bytes []byte
 
 // Text is a string that Encode remembers by identity: two Texts with equal content are written twice, as
@@ -45,7 +48,10 @@ type Tuple struct{ Items []Value }
 func NewTuple(items ...Value) *Tuple { return &Tuple{Items: items} }
 
 // Set is a Python set or frozenset, in the order of the file.
-type Set struct{ Items []Value }
+type Set struct {
+	Items  []Value
+	Frozen bool
+}
 
 // Global is a name in a module: a class, a function or a constant, never looked up.
 type Global struct{ Module, Name string }
@@ -80,10 +86,12 @@ type Parent interface{ Children() []Value }
 // Entry is one item of a Dict.
 type Entry struct{ Key, Value Value }
 
-// Dict is a Python dict or collections.OrderedDict: keys are unique and keep their order.
+// Dict is a Python dict, collections.OrderedDict or collections.defaultdict: keys are unique and keep their order.
 type Dict struct {
 	// Ordered marks a collections.OrderedDict.
 	Ordered bool
+	// Default is what a collections.defaultdict makes missing values by: the name of a type or None; nil for others.
+	Default Value
 	// State is what BUILD set on it, such as the _metadata of a state_dict; nil without.
 	State   Value
 	entries []Entry
@@ -110,11 +118,31 @@ func (d *Dict) Entries() []Entry { return d.entries }
 
 // Get finds a value by a string key.
 func (d *Dict) Get(name string) (Value, bool) {
-	i, ok := d.index[key{kind: 's', text: name}]
-	if !ok {
+	i := d.find(key{kind: 's', text: name})
+	if i < 0 {
 		return nil, false
 	}
 	return d.entries[i].Value, true
+}
+
+// smallDict is how many entries a dict finds one after another. Instances have few fields, and a map each would take
+// more memory than the fields themselves.
+const smallDict = 8
+
+// find is the place of a key, -1 without.
+func (d *Dict) find(k key) int {
+	if d.index != nil {
+		if i, ok := d.index[k]; ok {
+			return i
+		}
+		return -1
+	}
+	for i, e := range d.entries {
+		if other, err := keyOf(e.Key); err == nil && other == k {
+			return i
+		}
+	}
+	return -1
 }
 
 // Add appends an entry. A key that is present already, or that Python would not hash, is an error.
@@ -123,13 +151,22 @@ func (d *Dict) Add(k, v Value) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := d.index[id]; ok {
+	if d.find(id) >= 0 {
 		return fmt.Errorf("key %s comes twice", Describe(k))
 	}
-	if d.index == nil {
-		d.index = make(map[key]int)
+	if d.index == nil && (len(d.entries) == smallDict || !id.cheap()) {
+		d.index = make(map[key]int, len(d.entries)+1)
+		for i, e := range d.entries {
+			known, err := keyOf(e.Key)
+			if err != nil {
+				return err
+			}
+			d.index[known] = i
+		}
 	}
-	d.index[id] = len(d.entries)
+	if d.index != nil {
+		d.index[id] = len(d.entries)
+	}
 	d.entries = append(d.entries, Entry{k, v})
 	return nil
 }
@@ -140,6 +177,9 @@ type key struct {
 	text string
 	bits uint64
 }
+
+// cheap tells that making the key again takes no memory.
+func (k key) cheap() bool { return k.kind == 's' || k.kind == 'i' || k.kind == 'f' || k.kind == 'n' }
 
 // maxKey bounds the length of one key, so that a pickle cannot have a long string hashed over and over.
 const maxKey = 1 << 16
@@ -178,6 +218,8 @@ func keyOf(v Value) (key, error) {
 		return key{kind: 'n'}, nil
 	case Global:
 		return key{kind: 'g', text: v.Module + "\n" + v.Name}, nil
+	case Path:
+		return key{kind: 'p', text: v.Class + "\n" + v.Text}, nil
 	case *Tuple:
 		return tupleKey(v)
 	}
@@ -217,6 +259,8 @@ func keyCost(v Value) int64 {
 		return 128
 	case Global:
 		return int64(len(v.Module) + len(v.Name))
+	case Path:
+		return int64(len(v.Text))
 	case *Tuple:
 		cost := int64(16)
 		for _, item := range v.Items {
@@ -245,6 +289,16 @@ func Describe(v Value) string {
 		return fmt.Sprintf("int of %d bits", v.BitLen())
 	case Float:
 		return fmt.Sprintf("float %g", float64(v))
+	case Complex:
+		return fmt.Sprintf("complex %g", complex128(v))
+	case Path:
+		return fmt.Sprintf("path %.60q", v.Text)
+	case DateTime:
+		return "time " + v.String()
+	case TimeDelta:
+		return "time difference " + v.String()
+	case TimeZone:
+		return "time zone " + v.Offset.String()
 	case Str:
 		return fmt.Sprintf("%.60q", string(v))
 	case Bytes:
@@ -257,6 +311,10 @@ func Describe(v Value) string {
 		return fmt.Sprintf("set of %d", len(v.Items))
 	case *Dict:
 		return fmt.Sprintf("dict of %d", v.Len())
+	case *Deque:
+		return fmt.Sprintf("deque of %d", len(v.Items))
+	case *Record:
+		return fmt.Sprintf("record %.80s", v.Class.String())
 	case Global:
 		return fmt.Sprintf("global %.80s", v.String())
 	case *Call:
