@@ -9,17 +9,26 @@ import (
 type Limits struct {
 	// Records is the largest number of records, 100,000 by default.
 	Records int
-	// Pickle is the largest size of data.pkl in bytes, 64 MiB by default.
+	// Pickle is the largest size of data.pkl in bytes, 24 MiB by default.
 	Pickle int64
 	// AcceptNoCRC takes a stored checksum of zero for "not computed", which is what
 	// torch.serialization.set_crc32_options(False) writes. Otherwise it is a mismatch.
 	AcceptNoCRC bool
+	// Inflated is what all deflated records may take together in bytes, 48 MiB by default.
+	Inflated int64
+	// Ratio is how many times its stored size a deflated record may take, 200 by default; up to 1 MiB is free. Deflate
+	// itself cannot reach more than 1,032, which tables of zeros come near.
+	Ratio int64
 }
 
 const (
 	defaultRecords = 100_000
-	defaultPickle  = 64 << 20
-	maxName        = 4096
+	// A tensor takes less than 250 bytes of pickle, so this is more than that of defaultRecords tensors.
+	defaultPickle   = 24 << 20
+	defaultInflated = 48 << 20
+	defaultRatio    = 200
+	freeInflated    = 1 << 20
+	maxName         = 4096
 )
 
 func (l Limits) withDefaults() Limits {
@@ -29,18 +38,28 @@ func (l Limits) withDefaults() Limits {
 	if l.Pickle <= 0 {
 		l.Pickle = defaultPickle
 	}
+	if l.Inflated <= 0 {
+		l.Inflated = defaultInflated
+	}
+	if l.Ratio <= 0 {
+		l.Ratio = defaultRatio
+	}
 	return l
 }
 
-// Record is one stored file of an archive.
+// Record is one file of an archive.
 type Record struct {
 	// Name is the name below the root folder, such as "data/0".
 	Name string
 	// Offset is where the payload begins in the archive.
 	Offset int64
-	// CRC is the IEEE CRC-32 of the payload.
+	// CRC is the IEEE CRC-32 of Data.
 	CRC uint32
-	// Data is the payload: a slice of the parsed bytes, not to be written to.
+	// Packed is the number of bytes that the payload has in the archive.
+	Packed int64
+	// Deflated tells that the payload is compressed, as only storages may be.
+	Deflated bool
+	// Data is the content: a slice of the parsed bytes, not to be written to, or what a deflated payload inflates to.
 	Data []byte
 }
 
@@ -56,6 +75,17 @@ type Archive struct {
 	Records []Record
 
 	index map[string]int
+}
+
+// Inflated is how many bytes the deflated records take beside the archive.
+func (a *Archive) Inflated() int64 {
+	var n int64
+	for _, r := range a.Records {
+		if r.Deflated {
+			n += int64(len(r.Data))
+		}
+	}
+	return n
 }
 
 // Record finds a record by its name below the root.
@@ -84,19 +114,23 @@ func Parse(data []byte, limits Limits) (*Archive, error) {
 	if err := locatePayloads(data, entries, end.offset); err != nil {
 		return nil, err
 	}
-	if err := checkSums(data, entries, limits.AcceptNoCRC); err != nil {
+	if err := checkInflated(entries, limits); err != nil {
 		return nil, err
 	}
-	return assemble(data, entries, limits)
+	contents, err := readPayloads(data, entries, limits.AcceptNoCRC)
+	if err != nil {
+		return nil, err
+	}
+	return assemble(entries, contents, limits)
 }
 
 // assemble reads the records that describe the archive itself.
-func assemble(data []byte, entries []entry, limits Limits) (*Archive, error) {
+func assemble(entries []entry, contents [][]byte, limits Limits) (*Archive, error) {
 	root, _, _ := strings.Cut(entries[0].name, "/")
 	a := &Archive{Root: root, Records: make([]Record, len(entries)), index: make(map[string]int, len(entries))}
 	for i, e := range entries {
 		name := e.name[len(root)+1:]
-		a.Records[i] = Record{Name: name, Offset: e.payload, CRC: e.crc, Data: data[e.payload : e.payload+e.size : e.payload+e.size]}
+		a.Records[i] = Record{Name: name, Offset: e.payload, CRC: e.crc, Packed: e.packed, Deflated: e.method == methodDeflate, Data: contents[i]}
 		a.index[name] = i
 		if name == "constants.pkl" || strings.HasPrefix(name, "code/") {
 			return nil, refuse(e.header, "record %q: the archive is a TorchScript module, not a checkpoint", e.name)

@@ -116,7 +116,7 @@ func TestLayoutOfPyTorch(t *testing.T) {
 
 // TestWideHeaders checks the zip64 fields against bytes put together by hand from the layout of the format.
 func TestWideHeaders(t *testing.T) {
-	e := entry{name: "r/d", header: 0x1_0000_0040, size: 0x1_2345_6789, crc: 0xaabbccdd, flags: 0x0808}
+	e := entry{name: "r/d", header: 0x1_0000_0040, size: 0x1_2345_6789, packed: 0x1_2345_6789, crc: 0xaabbccdd, flags: 0x0808}
 	local := "504b0304" + "0000" + "0808" + "0000" + "00000000" + "00000000" + "00000000" + "00000000" + "0300" + "5f00" + hex.EncodeToString([]byte("r/d")) +
 		"0100" + "1800" + "8967452301000000" + "0000000000000000" + "4000000001000000" +
 		"4642" + "3f00" + strings.Repeat("5a", 63)

@@ -19,7 +19,9 @@ type entry struct {
 	name         string
 	at           int64 // of the central header
 	header       int64 // of the local header
-	size         int64
+	size         int64 // of the content
+	packed       int64 // of the payload, size unless deflated
+	method       uint16
 	payload, end int64 // filled by locatePayloads
 	crc          uint32
 	flags        uint16
@@ -122,7 +124,7 @@ func readDirectory(data []byte, d directory) ([]entry, error) {
 		}
 		r.at += 4 // versions
 		e := entry{at: at, flags: r.u16()}
-		method := r.u16()
+		e.method = r.u16()
 		r.at += 4 // time and date
 		e.crc = r.u32()
 		packed, size := uint64(r.u32()), uint64(r.u32())
@@ -137,8 +139,8 @@ func readDirectory(data []byte, d directory) ([]entry, error) {
 		if e.flags&^(flagDescriptor|flagUTF8) != 0 {
 			return nil, refuse(at, "record %q: flags %#x, only %#x are understood (encrypted, patched or masked records are refused)", e.name, e.flags, flagDescriptor|flagUTF8)
 		}
-		if method != 0 {
-			return nil, refuse(at, "record %q: compression method %d, only stored records are read", e.name, method)
+		if _, below, _ := strings.Cut(e.name, "/"); e.method != methodStore && (e.method != methodDeflate || !strings.HasPrefix(below, StoragePrefix)) {
+			return nil, refuse(at, "record %q: compression method %d, only stored records and deflated storages are read", e.name, e.method)
 		}
 		if disk != 0 {
 			return nil, refuse(at, "record %q lies on disk %d", e.name, disk)
@@ -163,13 +165,16 @@ func readDirectory(data []byte, d directory) ([]entry, error) {
 		} else if size == max32 || packed == max32 || header == max32 {
 			return nil, refuse(at, "record %q: a size needs a zip64 field, none found", e.name)
 		}
-		if size != packed {
+		if e.method == methodStore && size != packed {
 			return nil, refuse(at, "record %q: stored size %d differs from its full size %d", e.name, packed, size)
 		}
-		if header >= uint64(d.offset) || size > uint64(d.offset) {
-			return nil, refuse(at, "record %q: %d bytes at %d do not lie before the directory at %d", e.name, size, header, d.offset)
+		if header >= uint64(d.offset) || packed > uint64(d.offset) {
+			return nil, refuse(at, "record %q: %d bytes at %d do not lie before the directory at %d", e.name, packed, header, d.offset)
 		}
-		e.size, e.header = int64(size), int64(header)
+		if size > 1<<56 {
+			return nil, refuse(at, "record %q: size %d overflows", e.name, size)
+		}
+		e.size, e.packed, e.header = int64(size), int64(packed), int64(header)
 		entries = append(entries, e)
 		at = next
 	}

@@ -20,6 +20,9 @@ const (
 	flagDescriptor = 0x0008
 	flagUTF8       = 0x0800
 
+	methodStore   = 0
+	methodDeflate = 8
+
 	extraZip64   = 0x0001
 	extraPadding = 0x4246 // "FB"
 

@@ -56,12 +56,12 @@ func readLocal(data []byte, e *entry, stop int64) error {
 	r.at += 4 // time and date
 	crc, packed, size := r.u32(), uint64(r.u32()), uint64(r.u32())
 	nameLen, extraLen := int64(r.u16()), int64(r.u16())
-	if flags != e.flags || method != 0 {
-		return refuse(e.header, "record %q: local flags %#x and method %d differ from the directory's %#x and 0", e.name, flags, method, e.flags)
+	if flags != e.flags || method != e.method {
+		return refuse(e.header, "record %q: local flags %#x and method %d differ from the directory's %#x and %d", e.name, flags, method, e.flags, e.method)
 	}
 	e.payload = r.at + nameLen + extraLen
-	if e.payload > stop || e.size > stop-e.payload {
-		return refuse(e.header, "record %q: %d bytes run into the directory", e.name, e.size)
+	if e.payload > stop || e.packed > stop-e.payload {
+		return refuse(e.header, "record %q: %d bytes run into the directory", e.name, e.packed)
 	}
 	if name := data[r.at : r.at+nameLen]; !bytes.Equal(name, []byte(e.name)) {
 		return refuse(e.header, "record %q is called %.80q in its local header", e.name, name)
@@ -73,18 +73,18 @@ func readLocal(data []byte, e *entry, stop int64) error {
 	if len(wide) >= 16 {
 		// The order is full size, stored size. PyTorch's writer leaves the stored size zero here.
 		wideSize, widePacked := binary.LittleEndian.Uint64(wide), binary.LittleEndian.Uint64(wide[8:])
-		if wideSize != uint64(e.size) && wideSize != 0 || widePacked != uint64(e.size) && widePacked != 0 {
-			return refuse(e.header, "record %q: local zip64 sizes %d and %d, %d in the directory", e.name, wideSize, widePacked, e.size)
+		if wideSize != uint64(e.size) && wideSize != 0 || widePacked != uint64(e.packed) && widePacked != 0 {
+			return refuse(e.header, "record %q: local zip64 sizes %d and %d, %d and %d in the directory", e.name, wideSize, widePacked, e.size, e.packed)
 		}
 	}
 	streamed := flags&flagDescriptor != 0
 	same := func(local, central uint64) bool {
 		return local == central || streamed && local == 0 || wide != nil && local == max32
 	}
-	if !same(packed, uint64(e.size)) || !same(size, uint64(e.size)) || !same(uint64(crc), uint64(e.crc)) {
-		return refuse(e.header, "record %q: local sizes %d and %d and checksum %#08x, %d and %#08x in the directory", e.name, packed, size, crc, e.size, e.crc)
+	if !same(packed, uint64(e.packed)) || !same(size, uint64(e.size)) || !same(uint64(crc), uint64(e.crc)) {
+		return refuse(e.header, "record %q: local sizes %d and %d and checksum %#08x, %d, %d and %#08x in the directory", e.name, packed, size, crc, e.packed, e.size, e.crc)
 	}
-	e.end = e.payload + e.size
+	e.end = e.payload + e.packed
 	if streamed {
 		return readDescriptor(data, e, wide != nil, stop)
 	}
@@ -108,21 +108,31 @@ func readDescriptor(data []byte, e *entry, wide bool, stop int64) error {
 	} else {
 		packed, size = uint64(r.u32()), uint64(r.u32())
 	}
-	if sig != sigDescriptor || crc != e.crc || packed != uint64(e.size) || size != uint64(e.size) {
-		return refuse(e.end, "record %q: descriptor (signature %#x, checksum %#08x, sizes %d and %d) differs from the directory (%#08x, %d)", e.name, sig, crc, packed, size, e.crc, e.size)
+	if sig != sigDescriptor || crc != e.crc || packed != uint64(e.packed) || size != uint64(e.size) {
+		return refuse(e.end, "record %q: descriptor (signature %#x, checksum %#08x, sizes %d and %d) differs from the directory (%#08x, %d and %d)", e.name, sig, crc, packed, size, e.crc, e.packed, e.size)
 	}
 	e.end += length
 	return nil
 }
 
-func checkSums(data []byte, entries []entry, acceptNone bool) error {
-	for _, e := range entries {
+// readPayloads gives the content of every record and checks its checksum.
+func readPayloads(data []byte, entries []entry, acceptNone bool) ([][]byte, error) {
+	contents := make([][]byte, len(entries))
+	for i, e := range entries {
+		content := data[e.payload : e.payload+e.packed : e.payload+e.packed]
+		if e.method == methodDeflate {
+			var err error
+			if content, err = inflate(content, e.size); err != nil {
+				return nil, refuse(e.payload, "record %q: %v", e.name, err)
+			}
+		}
+		contents[i] = content
 		if e.crc == 0 && e.size > 0 && acceptNone {
 			continue
 		}
-		if got := crc32.ChecksumIEEE(data[e.payload : e.payload+e.size]); got != e.crc {
-			return refuse(e.payload, "record %q: checksum of its bytes is %#08x, %#08x is recorded", e.name, got, e.crc)
+		if got := crc32.ChecksumIEEE(content); got != e.crc {
+			return nil, refuse(e.payload, "record %q: checksum of its bytes is %#08x, %#08x is recorded", e.name, got, e.crc)
 		}
 	}
-	return nil
+	return contents, nil
 }

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"compress/flate"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type Writer struct {
 	entries []entry
 	seen    map[string]bool
 	err     error
+	deflate *flate.Writer // made at the first deflated record, then used again
 }
 
 // NewWriter begins an archive whose records lie under root. See Root for the name torch.save would give.
@@ -48,6 +50,19 @@ func (w *Writer) Add(name string, data []byte) error {
 
 // AddFunc writes one record of exactly size bytes, which fill writes in as many pieces as it likes.
 func (w *Writer) AddFunc(name string, size int64, fill func(io.Writer) error) error {
+	return w.add(name, size, methodStore, fill)
+}
+
+// AddDeflated is AddFunc for a storage that is to be compressed. One that is empty, or so large that its compressed size
+// could need other headers, is stored. Equal content gives equal bytes.
+func (w *Writer) AddDeflated(name string, size int64, fill func(io.Writer) error) error {
+	if size == 0 || size >= max32-max32/64 {
+		return w.add(name, size, methodStore, fill)
+	}
+	return w.add(name, size, methodDeflate, fill)
+}
+
+func (w *Writer) add(name string, size int64, method uint16, fill func(io.Writer) error) error {
 	if w.err != nil {
 		return w.err
 	}
@@ -55,7 +70,7 @@ func (w *Writer) AddFunc(name string, size int64, fill func(io.Writer) error) er
 		return w.fail(fmt.Errorf("write archive: record %q given twice", name))
 	}
 	w.seen[name] = true
-	e := entry{name: w.root + "/" + name, header: w.at, size: size, flags: flagDescriptor | flagUTF8}
+	e := entry{name: w.root + "/" + name, header: w.at, size: size, method: method, flags: flagDescriptor | flagUTF8}
 	if size == 0 {
 		e.flags = flagUTF8
 	}
@@ -65,15 +80,30 @@ func (w *Writer) AddFunc(name string, size int64, fill func(io.Writer) error) er
 	if err := w.write(localHeader(e)); err != nil {
 		return err
 	}
-	sum := &summer{w: w.w}
-	if err := fill(sum); err != nil {
+	packed := &summer{w: w.w}
+	sum := packed
+	var err error
+	if method == methodDeflate {
+		if w.deflate == nil {
+			w.deflate, _ = flate.NewWriter(nil, flate.DefaultCompression) // fails for unknown levels only
+		}
+		w.deflate.Reset(packed)
+		sum = &summer{w: w.deflate}
+		err = fill(sum)
+		if err == nil {
+			err = w.deflate.Close()
+		}
+	} else {
+		err = fill(sum)
+	}
+	if err != nil {
 		return w.fail(fmt.Errorf("write archive: record %q: %w", name, err))
 	}
-	w.at += sum.n
+	w.at += packed.n
 	if sum.n != size {
 		return w.fail(fmt.Errorf("write archive: record %q has %d bytes, %d were announced", name, sum.n, size))
 	}
-	e.crc = sum.crc
+	e.crc, e.packed = sum.crc, packed.n
 	w.entries = append(w.entries, e)
 	if size == 0 {
 		return nil
@@ -81,10 +111,10 @@ func (w *Writer) AddFunc(name string, size int64, fill func(io.Writer) error) er
 	b := binary.LittleEndian.AppendUint32(nil, sigDescriptor)
 	b = binary.LittleEndian.AppendUint32(b, e.crc)
 	if hasWideLocal(e) {
-		b = binary.LittleEndian.AppendUint64(b, uint64(size))
+		b = binary.LittleEndian.AppendUint64(b, uint64(e.packed))
 		b = binary.LittleEndian.AppendUint64(b, uint64(size))
 	} else {
-		b = binary.LittleEndian.AppendUint32(b, uint32(size))
+		b = binary.LittleEndian.AppendUint32(b, uint32(e.packed))
 		b = binary.LittleEndian.AppendUint32(b, uint32(size))
 	}
 	return w.write(b)
@@ -146,7 +176,8 @@ func localHeader(e entry) []byte {
 	b := binary.LittleEndian.AppendUint32(nil, sigLocal)
 	b = binary.LittleEndian.AppendUint16(b, 0)
 	b = binary.LittleEndian.AppendUint16(b, e.flags)
-	b = append(b, make([]byte, 2+4+12)...) // method, time and date, checksum and sizes
+	b = binary.LittleEndian.AppendUint16(b, e.method)
+	b = append(b, make([]byte, 4+12)...) // time and date, checksum and sizes
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(e.name)))
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(wide)+4+pad))
 	b = append(b, e.name...)
@@ -162,7 +193,7 @@ func wideField(e entry, local bool) []byte {
 	var b []byte
 	if e.size >= max32 {
 		b = binary.LittleEndian.AppendUint64(b, uint64(e.size))
-		packed := uint64(e.size)
+		packed := uint64(e.packed)
 		if local {
 			packed = 0
 		}
@@ -183,9 +214,10 @@ func centralHeader(e entry) []byte {
 	b := binary.LittleEndian.AppendUint32(nil, sigCentral)
 	b = append(b, 0, 0, 0, 0) // versions
 	b = binary.LittleEndian.AppendUint16(b, e.flags)
-	b = append(b, make([]byte, 2+4)...) // method, time and date
+	b = binary.LittleEndian.AppendUint16(b, e.method)
+	b = append(b, 0, 0, 0, 0) // time and date
 	b = binary.LittleEndian.AppendUint32(b, e.crc)
-	b = binary.LittleEndian.AppendUint32(b, narrow(e.size))
+	b = binary.LittleEndian.AppendUint32(b, narrow(e.packed))
 	b = binary.LittleEndian.AppendUint32(b, narrow(e.size))
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(e.name)))
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(wide)))
