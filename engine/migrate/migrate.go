@@ -164,7 +164,7 @@ func (m *migration) take(in *input, entry fs.DirEntry) {
 		f.refuse(errors.New(why))
 		return
 	}
-	if in.data, _, err = m.source.read(f.Name); err != nil {
+	if in.data, err = m.source.read(f.Name); err != nil {
 		f.refuse(err)
 		return
 	}

@@ -166,6 +166,8 @@ func (p *policy) decode(key *policyKey) error {
 	usual := engine.ConfigValues(&defaults)[key.setting]
 	var err error
 	switch {
+	case key.node.Tag == "!!null": // else it would decode as false or 0
+		err = fmt.Errorf("is empty, expected a value like %s", usual)
 	case key.node.Kind == yaml.SequenceNode:
 		var list []string
 		err = decodeInto(key, &list)
@@ -249,8 +251,8 @@ func (p *policy) unite() error {
 		other := &p.keys[j]
 		switch a, b := literal(key.value), literal(other.value); {
 		case a == b:
-		case looser(key.setting, other.value, key.value):
 		case looser(key.setting, key.value, other.value):
+		case looser(key.setting, other.value, key.value):
 			first[key.setting] = i
 		default:
 			return p.fail(key.node, key.path, "is %s, while %s is %s; leave one of them", a, other.path, b)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 )
 
 const (
@@ -66,38 +65,38 @@ func irregular(mode fs.FileMode) string {
 	return "is a " + what + ", expected a regular file"
 }
 
-// read reads a whole file into memory of our own, and when it was last
-// written. What is checked is what is read: the open file.
-func (s *source) read(name string) (data []byte, written time.Time, err error) {
+// read reads a whole file into memory of our own. What is checked is what is
+// read: the open file.
+func (s *source) read(name string) ([]byte, error) {
 	path := filepath.Join(s.dir, name)
 	file, err := s.open(path)
 	if errors.Is(err, syscall.ELOOP) {
-		return nil, time.Time{}, errors.New(irregular(fs.ModeSymlink))
+		return nil, errors.New(irregular(fs.ModeSymlink))
 	}
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, err
 	}
 	defer file.Close()
 	before, err := file.Stat()
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, err
 	}
 	if why := irregular(before.Mode()); why != "" {
-		return nil, time.Time{}, errors.New(why)
+		return nil, errors.New(why)
 	}
 	if before.Size() > maxFile {
-		return nil, time.Time{}, fmt.Errorf("has %d bytes, at most %d are read", before.Size(), int64(maxFile))
+		return nil, fmt.Errorf("has %d bytes, at most %d are read", before.Size(), int64(maxFile))
 	}
-	data = make([]byte, before.Size())
+	data := make([]byte, before.Size())
 	if _, err := io.ReadFull(file, data); err != nil {
-		return nil, time.Time{}, fmt.Errorf("was cut short while it was read: %w", err)
+		return nil, fmt.Errorf("was cut short while it was read: %w", err)
 	}
 	after, err := file.Stat()
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, err
 	}
 	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
-		return nil, time.Time{}, errors.New("was written to while it was read; stop the Python system first")
+		return nil, errors.New("was written to while it was read; stop the Python system first")
 	}
-	return data, before.ModTime(), nil
+	return data, nil
 }
