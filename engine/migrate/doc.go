@@ -20,9 +20,9 @@
 // # How it fails
 //
 // Bad paths and a policy that cannot be taken are an *InputError; then nothing
-// was read or nothing is made. Files that were refused are a *RefusedError,
+// is made. Files that were refused are a *RefusedError,
 // which matches checkpoints.ErrMalformed when one of them failed its
-// verification. The report is there in either case, as far as Run came.
+// verification. Then the report says which and why.
 //
 // # Who owns what, what blocks
 //

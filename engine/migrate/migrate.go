@@ -3,6 +3,7 @@ package migrate
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -43,20 +44,27 @@ type Options struct {
 // Run makes a data directory of a Python installation's folder and reports on
 // every file of it. See the package for what is promised.
 //
-// The report is nil only when the error is an *InputError about a path.
-func Run(o Options) (*Report, error) {
+// The report is nil when the paths or the policy cannot be used by
+// themselves. A context that ends stops the work between two files.
+func Run(ctx context.Context, o Options) (*Report, error) {
 	from, to, err := checkPaths(o.From, o.To)
 	if err != nil {
 		return nil, err
+	}
+	var said *policy
+	if o.Policy != "" {
+		if said, err = readPolicy(o.Policy); err != nil {
+			return nil, err
+		}
 	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
 	m := &migration{
-		options: o, source: newSource(from), logger: o.Logger.Named("migrate"),
+		options: o, source: newSource(from), policy: said, logger: o.Logger.Named("migrate"),
 		report: &Report{From: from, To: to, DryRun: o.DryRun, Files: []File{}, Settings: []Setting{}, Warnings: []string{}},
 	}
-	err = m.run()
+	err = m.run(ctx)
 	return m.report, err
 }
 
@@ -67,7 +75,7 @@ type migration struct {
 	logger  hclog.Logger
 	report  *Report
 
-	policy  *policy
+	policy  *policy // nil: none
 	read    []*input
 	current map[Kind]*input
 }
@@ -84,14 +92,8 @@ type input struct {
 	projections *checkpoints.Projections
 }
 
-func (m *migration) run() error {
-	if m.options.Policy != "" {
-		var err error
-		if m.policy, err = readPolicy(m.options.Policy); err != nil {
-			return err
-		}
-	}
-	if err := m.scan(); err != nil {
+func (m *migration) run(ctx context.Context) error {
+	if err := m.scan(ctx); err != nil {
 		return err
 	}
 	contents := m.assemble()
@@ -127,13 +129,16 @@ func (m *migration) run() error {
 }
 
 // scan reads every file whose name is known and finds the current ones.
-func (m *migration) scan() error {
+func (m *migration) scan(ctx context.Context) error {
 	entries, err := m.source.list()
 	if err != nil {
 		return inputf("--from: %w", err)
 	}
 	m.report.Files = make([]File, len(entries)) // stays in place: inputs point into it
 	for i, entry := range entries {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
 		f := &m.report.Files[i]
 		f.Name, f.Kind = entry.Name(), kindOf(entry.Name())
 		if f.Kind == NoKind {

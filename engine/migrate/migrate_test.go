@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"flag"
@@ -143,7 +144,7 @@ func TestKit(t *testing.T) {
 	}
 	from, to := installation(t, files), filepath.Join(t.TempDir(), "new", "data")
 	before := state(t, from)
-	report, err := Run(Options{From: from, To: to, Policy: "testdata/policy.yaml", Config: configuration(t)})
+	report, err := Run(t.Context(), Options{From: from, To: to, Policy: "testdata/policy.yaml", Config: configuration(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +223,7 @@ func TestTable(t *testing.T) {
 	from := installation(t, map[string]string{
 		"ppo_state.pt": "@checkpoints/ppo_state.pt", "ppo_\x1b[2J.pt": "damaged", "old.log": "",
 	})
-	report, err := Run(Options{From: from, To: filepath.Join(t.TempDir(), "data"), DryRun: true, Config: configuration(t)})
+	report, err := Run(t.Context(), Options{From: from, To: filepath.Join(t.TempDir(), "data"), DryRun: true, Config: configuration(t)})
 	if err == nil {
 		t.Fatal("a damaged file was taken")
 	}
@@ -273,7 +274,7 @@ func TestCurrent(t *testing.T) {
 					}
 				}
 			}
-			report, err := Run(Options{From: from, To: to, Config: configuration(t)})
+			report, err := Run(t.Context(), Options{From: from, To: to, Config: configuration(t)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -299,7 +300,7 @@ func TestCurrent(t *testing.T) {
 // state are the memory.
 func TestStateAlone(t *testing.T) {
 	from, to := installation(t, map[string]string{"validator_state.pt": "@cases/row-evictions/validator_state.pt"}), filepath.Join(t.TempDir(), "data")
-	report, err := Run(Options{From: from, To: to, Config: configuration(t)})
+	report, err := Run(t.Context(), Options{From: from, To: to, Config: configuration(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +328,7 @@ func TestOwnCheckpoint(t *testing.T) {
 	if _, err := checkpoints.SavePatterns(from, &checkpoints.PatternSet{Width: 16, Capacity: 4, Safe: side, Counter: 1<<24 + 9, NextID: 77}, time.Unix(0, 0)); err != nil {
 		t.Fatal(err)
 	}
-	report, err := Run(Options{From: from, To: to, Config: configuration(t)})
+	report, err := Run(t.Context(), Options{From: from, To: to, Config: configuration(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,12 +345,12 @@ func TestOwnCheckpoint(t *testing.T) {
 func TestDryRun(t *testing.T) {
 	from := installation(t, map[string]string{kitPatterns: "@checkpoints/" + kitPatterns, kitValidator: "@checkpoints/" + kitValidator})
 	parent := t.TempDir()
-	wet, err := Run(Options{From: from, To: filepath.Join(parent, "wet"), Config: configuration(t)})
+	wet, err := Run(t.Context(), Options{From: from, To: filepath.Join(parent, "wet"), Config: configuration(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := state(t, parent)
-	dry, err := Run(Options{From: from, To: filepath.Join(parent, "dry"), DryRun: true, Config: configuration(t)})
+	dry, err := Run(t.Context(), Options{From: from, To: filepath.Join(parent, "dry"), DryRun: true, Config: configuration(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -368,7 +369,7 @@ func TestMadeDirectoryIsComplete(t *testing.T) {
 	from := installation(t, map[string]string{kitValidator: "@checkpoints/" + kitValidator, "ppo_state.pt": "damaged"})
 	parent := t.TempDir()
 	to := filepath.Join(parent, "data")
-	report, err := Run(Options{From: from, To: to, Config: configuration(t)})
+	report, err := Run(t.Context(), Options{From: from, To: to, Config: configuration(t)})
 	var refused *RefusedError
 	if !errors.As(err, &refused) || !refused.Made || !refused.Corrupt() || !errors.Is(err, checkpoints.ErrMalformed) {
 		t.Fatalf("got %v, want ppo_state.pt refused as malformed and the rest made", err)
@@ -382,5 +383,19 @@ func TestMadeDirectoryIsComplete(t *testing.T) {
 	left, err := os.ReadDir(parent)
 	if err != nil || len(left) != 1 {
 		t.Errorf("beside the data directory: %v, %v, want nothing", left, err)
+	}
+}
+
+// TestInterrupted: a context that has ended makes nothing.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	to := filepath.Join(t.TempDir(), "data")
+	_, err := Run(ctx, Options{From: installation(t, map[string]string{"ppo_state.pt": "@checkpoints/ppo_state.pt"}), To: to, Config: configuration(t)})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want canceled", err)
+	}
+	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("target: %v, want none", err)
 	}
 }

@@ -104,7 +104,7 @@ func TestPolicyInRun(t *testing.T) {
 		return path
 	}
 	to := filepath.Join(t.TempDir(), "data")
-	report, err := Run(Options{From: from, To: to, Config: configuration(t),
+	report, err := Run(t.Context(), Options{From: from, To: to, Config: configuration(t),
 		Policy: write("safe_mode: false\nfdqc_safety: {workspace_dim: 12, entropy_threshold: 0.5}\nextra: {deep: [1]}\n")})
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestPolicyInRun(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			to := filepath.Join(t.TempDir(), "data")
-			_, err := Run(Options{From: from, To: to, Policy: c.policy, Config: configuration(t)})
+			_, err := Run(t.Context(), Options{From: from, To: to, Policy: c.policy, Config: configuration(t)})
 			if !errors.As(err, &input) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want an input error with %q", err, c.want)
 			}

@@ -34,7 +34,7 @@ func TestMalformed(t *testing.T) {
 			})
 			to := filepath.Join(t.TempDir(), "data")
 			start := time.Now()
-			report, err := Run(Options{From: from, To: to, Config: configuration(t)})
+			report, err := Run(t.Context(), Options{From: from, To: to, Config: configuration(t)})
 			if took := time.Since(start); took > 2*time.Second {
 				t.Errorf("took %v, want at most 2s", took)
 			}
@@ -73,7 +73,7 @@ func TestDamage(t *testing.T) {
 				kitPatterns: "@checkpoints/" + kitPatterns, "my_validator.pt": "@checkpoints/" + kitValidator, c.name: "PK\x03\x04 cut short",
 			})
 			to := filepath.Join(t.TempDir(), "data")
-			report, err := Run(Options{From: from, To: to, Config: configuration(t)})
+			report, err := Run(t.Context(), Options{From: from, To: to, Config: configuration(t)})
 			var refused *RefusedError
 			if !errors.As(err, &refused) || !refused.Corrupt() || len(refused.Files) != 1 || refused.Files[0] != c.name {
 				t.Fatalf("got %v, want %s refused", err, c.name)
@@ -112,7 +112,7 @@ func TestIrregular(t *testing.T) {
 			if err := c.make(filepath.Join(from, "other")); err != nil {
 				t.Fatal(err)
 			}
-			report, err := Run(Options{From: from, To: filepath.Join(t.TempDir(), "data"), Config: configuration(t)})
+			report, err := Run(t.Context(), Options{From: from, To: filepath.Join(t.TempDir(), "data"), Config: configuration(t)})
 			var refused *RefusedError
 			if !errors.As(err, &refused) || refused.Corrupt() || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("got %v, want %q, not corrupt", err, c.want)
@@ -189,7 +189,7 @@ func TestPaths(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := state(t, dir)
-			_, err := Run(Options{From: c.from, To: c.to, Config: configuration(t)})
+			_, err := Run(t.Context(), Options{From: c.from, To: c.to, Config: configuration(t)})
 			var input *InputError
 			if !errors.As(err, &input) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want an input error with %q", err, c.want)
@@ -205,7 +205,7 @@ func TestPaths(t *testing.T) {
 		if err := os.Symlink(from, link); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Run(Options{From: link, To: to, Config: configuration(t)}); err != nil {
+		if _, err := Run(t.Context(), Options{From: link, To: to, Config: configuration(t)}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat(filepath.Join(to, "projections.pt")); err != nil {
@@ -252,7 +252,7 @@ func TestNotFinite(t *testing.T) {
 		})
 	}
 	from := installation(t, map[string]string{"embedding_cache.pt": string(checkpointOf(t, pickle.NewDict("a", tensor.FromFloat32s([]float32{1, nan}, 2))))})
-	_, err := Run(Options{From: from, To: filepath.Join(t.TempDir(), "data"), DryRun: true, Config: configuration(t)})
+	_, err := Run(t.Context(), Options{From: from, To: filepath.Join(t.TempDir(), "data"), DryRun: true, Config: configuration(t)})
 	if !errors.Is(err, checkpoints.ErrMalformed) || !strings.Contains(err.Error(), `key "a": element 1 is NaN or infinite`) {
 		t.Errorf("a cache with NaN: got %v, want it refused by key and element", err)
 	}
@@ -277,7 +277,7 @@ func TestWorkspaces(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			to := filepath.Join(t.TempDir(), "data")
-			_, err := Run(Options{From: installation(t, c.files), To: to, Config: configuration(t)})
+			_, err := Run(t.Context(), Options{From: installation(t, c.files), To: to, Config: configuration(t)})
 			var refused *RefusedError
 			if !errors.As(err, &refused) || refused.Corrupt() || refused.Made || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q and nothing made", err, c.want)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 )
 
 // maxUnknownRows bounds the unknown keys of a policy that a table lists; the
@@ -96,10 +97,10 @@ func orDash(text string) string {
 }
 
 // plain keeps what a file or a folder says from moving the cursor of a
-// terminal or the columns of the table.
+// terminal, the columns of the table or the direction of the text.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r

@@ -82,6 +82,12 @@ func childrenOf(v pickle.Value) []pickle.Entry {
 		return numbered(v.Items)
 	case *pickle.Set:
 		return numbered(v.Items)
+	case *pickle.Deque:
+		return numbered(v.Items)
+	case *pickle.Record:
+		if v.Fields != nil {
+			return v.Fields.Entries()
+		}
 	case pickle.Parent:
 		return numbered(v.Children())
 	}

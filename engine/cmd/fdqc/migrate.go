@@ -67,7 +67,7 @@ func (a *app) migrate(c *cobra.Command, o migrate.Options, reportPath string) (e
 		defer func() { err = errors.Join(err, file.Abort()) }()
 		write = func(r *migrate.Report) error { return errors.Join(r.WriteJSON(file), file.Commit()) }
 	}
-	report, err := migrate.Run(o)
+	report, err := migrate.Run(c.Context(), o)
 	if report == nil {
 		return asMigration(err)
 	}

@@ -138,7 +138,9 @@ func TestMigrateExitCodes(t *testing.T) {
 func TestMigrateReportOnOutput(t *testing.T) {
 	python(t, "projections.pt")
 	got := fdqc(t, "", "migrate", "--from", "checkpoints", "--to", "data", "--dry-run", "--report", "-")
-	var report struct{ Files []struct{ Name, Result string } }
+	var report struct {
+		Files []struct{ Name, Result string }
+	}
 	if err := json.Unmarshal([]byte(got.out), &report); err != nil || got.code != exitDone || len(report.Files) != 1 || report.Files[0].Name != "projections.pt" {
 		t.Errorf("exit %d, %s%s (%v), want a report of projections.pt and nothing else", got.code, got.out, got.errors, err)
 	}
