@@ -270,7 +270,7 @@ func (m *migration) assemble() *Contents {
 	}
 	if in := m.usable(Patterns); in != nil {
 		c.Patterns = in.patterns
-		in.file.To, in.file.How = "patterns_….pt", "the memory: "+in.patterns.String()
+		in.file.To, in.file.How = "patterns_*.pt", "the memory: "+in.patterns.String()
 		in.file.setItems(patternItems(in.root, in.patterns))
 	}
 	if in := m.usable(Projections); in != nil {

@@ -50,9 +50,6 @@ func (m *migration) settings(c *Contents) error {
 	if m.current[Validator] == nil && len(m.read) > 0 {
 		m.report.warnf("there is no validator state (*validator*.pt): weights will be drawn from safety.seed, so risks are not those of the Python installation")
 	}
-	if c.Projections != nil && len(c.Projections.ByWidth) > engine.DefaultConfig().Safety.MaxCachedProjections {
-		put("safety.max_cached_projections", len(c.Projections.ByWidth), m.current[Projections].file.Name)
-	}
 	if err := m.addPolicy(values, from); err != nil {
 		return err
 	}
@@ -83,7 +80,7 @@ func (m *migration) addPolicy(values map[string]any, from map[string]string) err
 			s.Result, s.How, s.Value = Unknown, "no setting here, not in force", ""
 		case key.value == nil:
 			s.Result, s.How, s.Value = Changed, "another key of the policy is stricter or says the same", ""
-		case from[key.setting] != "" && key.setting != "safety.max_cached_projections" && literal(values[key.setting]) != literal(key.value):
+		case from[key.setting] != "" && literal(values[key.setting]) != literal(key.value):
 			return inputf("--policy %w", m.policy.fail(key.node, key.path, "is %s, but %s is %s %s",
 				literal(key.value), key.setting, literal(values[key.setting]), from[key.setting]))
 		default:
@@ -93,9 +90,7 @@ func (m *migration) addPolicy(values map[string]any, from map[string]string) err
 			if s.Loosens = looser(key.setting, key.value, defaults[key.setting]); s.Loosens {
 				m.report.warnf("the policy loosens safety: %s = %s, the default is %s", key.setting, s.Value, literal(defaults[key.setting]))
 			}
-			if from[key.setting] == "" || key.setting != "safety.max_cached_projections" {
-				values[key.setting] = key.value
-			}
+			values[key.setting] = key.value
 		}
 		m.report.Settings = append(m.report.Settings, s)
 	}
