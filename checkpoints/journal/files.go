@@ -1,0 +1,152 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const suffix = ".journal"
+
+// file is the part of *os.File that is used.
+type file interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Truncate(size int64) error
+	Sync() error
+}
+
+// fileOps are the operations that change the disk; tests put failing ones in their place.
+type fileOps struct {
+	open    func(path string, flags int, mode fs.FileMode) (file, error)
+	mkdir   func(path string, mode fs.FileMode) error
+	rename  func(from, to string) error
+	remove  func(path string) error
+	syncDir func(path string) error
+}
+
+func systemOps() *fileOps {
+	return &fileOps{
+		open: func(path string, flags int, mode fs.FileMode) (file, error) {
+			return os.OpenFile(path, flags, mode)
+		},
+		mkdir:  os.Mkdir,
+		rename: os.Rename,
+		remove: os.Remove,
+		syncDir: func(path string) error {
+			d, err := os.Open(path)
+			if err != nil {
+				return err
+			}
+			return errors.Join(d.Sync(), d.Close())
+		},
+	}
+}
+
+// makeDir makes a folder, which may be there, and its name durable.
+func (o *fileOps) makeDir(path string) error {
+	if err := o.mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is a %v, expected a folder", path, info.Mode().Type())
+	}
+	return o.syncDir(filepath.Dir(filepath.Clean(path)))
+}
+
+// create makes a new file with content, durable but for its name, open for reading and writing. made says that there is a file now,
+// also when its content is not.
+func (o *fileOps) create(path string, content []byte) (f file, made bool, err error) {
+	if f, err = o.open(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return nil, false, err
+	}
+	if _, err = f.WriteAt(content, 0); err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		return nil, true, errors.Join(err, f.Close())
+	}
+	return f, true, nil
+}
+
+// discard removes files, which may be gone, durably.
+func (o *fileOps) discard(dir string, paths ...string) error {
+	for _, p := range paths {
+		if err := o.remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return o.syncDir(dir)
+}
+
+// segmentName is the name of the segment that begins with a sequence.
+func segmentName(first int64) string { return fmt.Sprintf("%020d%s", first, suffix) }
+
+// parseName gives the sequence of a segment's name.
+func parseName(name string) (int64, bool) {
+	digits, ok := strings.CutSuffix(name, suffix)
+	if !ok || len(digits) != 20 {
+		return 0, false
+	}
+	first, err := strconv.ParseUint(digits, 10, 63)
+	return int64(first), err == nil
+}
+
+// source is a segment's file.
+type source struct {
+	first int64
+	path  string
+}
+
+// list gives the segments in a folder in order; other files are no business of the journal.
+func list(dir string) ([]source, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", ErrMissing, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []source
+	for _, e := range entries {
+		if first, ok := parseName(e.Name()); ok {
+			all = append(all, source{first: first, path: filepath.Join(dir, e.Name())})
+		}
+	}
+	slices.SortFunc(all, func(a, b source) int { return strings.Compare(a.path, b.path) })
+	return all, nil
+}
+
+// openRegular opens a regular file, which must not be a link, and gives its size.
+func openRegular(path string) (*os.File, int64, error) {
+	named, err := os.Lstat(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !named.Mode().IsRegular() {
+		return nil, 0, &DamageError{Segment: path, Reason: fmt.Sprintf("it is a %v, expected a regular file", named.Mode().Type())}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && !os.SameFile(named, info) {
+		err = &DamageError{Segment: path, Reason: "it was exchanged while it was opened"}
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, info.Size(), nil
+}
