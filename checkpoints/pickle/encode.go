@@ -13,13 +13,21 @@ import (
 // maxEncodeDepth bounds the recursion of Encode; CPython's own limit is about as deep.
 const maxEncodeDepth = 900
 
-// Encode writes a value as a protocol-2 pickle with the bytes that CPython's pickler would write. A *Dict, *List,
-// *Tuple or *Call that occurs twice is written once; a *Dict that holds itself is an error.
+// Encode writes a value as a protocol-2 pickle with the bytes that CPython's pickler would write. A container that occurs
+// twice is written once; one that holds itself is an error. Bytes, paths and the like are written each time they occur.
 //
 // translate turns a value of another package, which must be comparable, into one of this package, such as a *Call;
 // it is asked once for each. nil: such values are an error.
 func Encode(v Value, translate func(Value) (Value, error)) ([]byte, error) {
-	e := &encoder{out: []byte{opProto, 2}, memo: make(map[Value]int), translate: translate, translated: make(map[Value]Value)}
+	return EncodeAs(2, v, translate)
+}
+
+// EncodeAs is Encode in protocol 2 or 3, which has an opcode for bytes and Python 3's names of modules.
+func EncodeAs(protocol int, v Value, translate func(Value) (Value, error)) ([]byte, error) {
+	if protocol != 2 && protocol != 3 {
+		return nil, fmt.Errorf("encode pickle: protocol %d, expected 2 or 3", protocol)
+	}
+	e := &encoder{protocol: protocol, out: []byte{opProto, byte(protocol)}, memo: make(map[Value]int), translate: translate, translated: make(map[Value]Value)}
 	if err := e.save(v, 0); err != nil {
 		return nil, fmt.Errorf("encode pickle: %w", err)
 	}
@@ -27,8 +35,9 @@ func Encode(v Value, translate func(Value) (Value, error)) ([]byte, error) {
 }
 
 type encoder struct {
-	out  []byte
-	memo map[Value]int // by value for Str and Global, by identity for pointers
+	protocol int
+	out      []byte
+	memo     map[Value]int // by value for Str and Global, by identity for pointers
 
 	translate  func(Value) (Value, error)
 	translated map[Value]Value
@@ -63,7 +72,16 @@ func (e *encoder) save(v Value, depth int) error {
 		}
 		e.out = append(e.out, opBinPersID)
 		return nil
-	case Str, *Text, Global, *List, *Tuple, *Dict, *Call:
+	case Bytes:
+		return e.saveBytes(v, depth)
+	case Path:
+		if err := v.check(); err != nil {
+			return err
+		}
+		return e.saveCall(e.standard(v), depth)
+	case Complex, DateTime, TimeDelta, TimeZone:
+		return e.saveCall(e.standard(v), depth)
+	case Str, *Text, Global, *List, *Tuple, *Dict, *Call, *Set, *Deque, *Record:
 		if id, ok := e.memo[v]; ok {
 			e.saveGet(id)
 			return nil
@@ -87,6 +105,12 @@ func (e *encoder) save(v Value, depth int) error {
 		return e.saveTuple(v, depth)
 	case *Dict:
 		return e.saveDict(v, depth)
+	case *Set:
+		return e.saveSet(v, depth)
+	case *Deque:
+		return e.saveDeque(v, depth)
+	case *Record:
+		return e.saveRecord(v, depth)
 	}
 	return e.saveCall(v.(*Call), depth)
 }
@@ -189,14 +213,19 @@ func (e *encoder) saveText(v Value, s string) error {
 func (e *encoder) saveList(l *List, depth int) error {
 	e.out = append(e.out, opEmptyList)
 	e.savePut(l)
-	if len(l.Items) == 1 {
-		if err := e.save(l.Items[0], depth+1); err != nil {
+	return e.saveItems(l.Items, depth)
+}
+
+// saveItems writes what is appended to a list.
+func (e *encoder) saveItems(items []Value, depth int) error {
+	if len(items) == 1 {
+		if err := e.save(items[0], depth+1); err != nil {
 			return err
 		}
 		e.out = append(e.out, opAppend)
 		return nil
 	}
-	for rest := l.Items; len(rest) > 0; {
+	for rest := items; len(rest) > 0; {
 		n := min(len(rest), batch)
 		e.out = append(e.out, opMark)
 		for _, item := range rest[:n] {
@@ -234,6 +263,16 @@ func (e *encoder) saveTuple(t *Tuple, depth int) error {
 }
 
 func (e *encoder) saveDict(d *Dict, depth int) error {
+	if d.Default != nil {
+		if d.Ordered || d.State != nil {
+			return errors.New("a dict cannot have a default and an order or a state")
+		}
+		call := &Call{Func: Global{"collections", "defaultdict"}, Args: NewTuple(d.Default)}
+		if err := e.saveReduce(call, d, depth); err != nil {
+			return err
+		}
+		return e.saveEntries(d.entries, false, depth)
+	}
 	if !d.Ordered {
 		e.out = append(e.out, opEmptyDict)
 		e.savePut(d)
@@ -292,6 +331,14 @@ func (e *encoder) saveCall(c *Call, depth int) error {
 	if c.New || len(c.Items) > 0 || len(c.Pairs) > 0 || c.Args == nil {
 		return fmt.Errorf("object %s was read without its class and cannot be written", c.Func)
 	}
+	if err := e.saveReduce(c, c, depth); err != nil {
+		return err
+	}
+	return e.saveState(c.State, depth)
+}
+
+// saveReduce writes a call and remembers its result as v.
+func (e *encoder) saveReduce(c *Call, v Value, depth int) error {
 	if err := e.save(c.Func, depth); err != nil {
 		return err
 	}
@@ -299,8 +346,8 @@ func (e *encoder) saveCall(c *Call, depth int) error {
 		return err
 	}
 	e.out = append(e.out, opReduce)
-	e.savePut(c)
-	return e.saveState(c.State, depth)
+	e.savePut(v)
+	return nil
 }
 
 func (e *encoder) saveState(state Value, depth int) error {

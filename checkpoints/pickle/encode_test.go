@@ -61,7 +61,7 @@ func TestEncodeRefuses(t *testing.T) {
 	}{
 		"nil":             {nil, "cannot be pickled"},
 		"a Go value":      {struct{}{}, "cannot be pickled"},
-		"bytes":           {Bytes("a"), "cannot be pickled"},
+		"path":            {Path{Class: "Pfad"}, "class"},
 		"deep":            {deep, "nested deeper"},
 		"tuple in itself": {selfTuple, "holds itself"},
 		"broken string":   {Str("\xff"), "not UTF-8"},

@@ -94,6 +94,9 @@ func (d DType) Size() int {
 	return dtypes[d].size
 }
 
+// quantized tells whether the integers stand for other numbers.
+func (d DType) quantized() bool { return d == QInt8 || d == QUInt8 || d == QInt32 }
+
 const untypedStorage = "UntypedStorage"
 
 // storageClass is the global that names the storage of a type.

@@ -6,11 +6,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/pickle"
@@ -26,14 +28,11 @@ type fact struct {
 	Shape  []int64 `json:"shape"`
 	Grad   bool    `json:"grad"`
 	SHA256 string  `json:"sha256"`
-	Value  *string `json:"value"`
+	Text   string  `json:"text"`
 }
 
 func (f fact) String() string {
-	if f.Value != nil {
-		return *f.Value
-	}
-	return fmt.Sprintf("%s %s %v grad=%t %s", f.Kind, f.DType, f.Shape, f.Grad, f.SHA256)
+	return fmt.Sprintf("%s %s %v grad=%t %s %q", f.Kind, f.DType, f.Shape, f.Grad, f.SHA256, f.Text)
 }
 
 func readGolden(t *testing.T) map[string]map[string]fact {
@@ -46,61 +45,155 @@ func readGolden(t *testing.T) map[string]map[string]fact {
 	if err := json.Unmarshal(text, &golden); err != nil {
 		t.Fatal(err)
 	}
-	if len(golden) < 90 {
-		t.Fatalf("got %d files in golden.json, want at least 90", len(golden))
+	if len(golden) < 125 {
+		t.Fatalf("got %d files in golden.json, want at least 125", len(golden))
 	}
 	return golden
 }
 
 // collect walks a value as golden.py does.
 func collect(path string, v pickle.Value, out map[string]fact) {
-	scalar := func(s string) { out[path] = fact{Value: &s} }
+	bits := func(f float64) string { return fmt.Sprintf("%016x", math.Float64bits(f)) }
+	all := func(kind string, items []pickle.Value) {
+		out[path] = fact{Kind: kind, Shape: []int64{int64(len(items))}}
+		for i, item := range items {
+			collect(path+"/"+strconv.Itoa(i), item, out)
+		}
+	}
 	switch v := v.(type) {
 	case *tensor.Tensor:
-		sum := sha256.Sum256(v.Bytes())
-		f := fact{Kind: "tensor", DType: v.DType.String(), Shape: v.Shape, Grad: v.RequiresGrad, SHA256: hex.EncodeToString(sum[:])}
-		if v.Parameter {
-			f.Kind = "parameter"
+		collectTensor(path, v, out)
+	case *tensor.Sparse:
+		f := fact{Kind: strings.TrimPrefix(string(v.Layout), "torch."), DType: v.DType().String(), Shape: v.Shape}
+		if v.Layout == tensor.SparseCOO {
+			f.Text = truth(v.Coalesced)
 		}
 		out[path] = f
+		for name, part := range map[string]*tensor.Tensor{"indices": v.Indices, "compressed": v.Compressed, "plain": v.Plain, "values": v.Values} {
+			if part != nil {
+				collect(path+"/"+name, part, out)
+			}
+		}
+	case *tensor.Storage:
+		dtype := v.DType
+		out[path] = fact{Kind: "storage", DType: dtype.String(), Shape: []int64{v.Numel}, SHA256: digest(v.Bytes())}
 	case *pickle.Dict:
-		for _, e := range v.Entries() {
-			name := fmt.Sprint(e.Key)
-			collect(path+"/"+name, e.Value, out)
-		}
+		collectDict(path, v, out)
 	case *pickle.List:
-		for i, item := range v.Items {
-			collect(path+"/"+strconv.Itoa(i), item, out)
-		}
+		all("list", v.Items)
 	case *pickle.Tuple:
-		for i, item := range v.Items {
-			collect(path+"/"+strconv.Itoa(i), item, out)
-		}
-	case pickle.None:
-		scalar("None")
-	case pickle.Bool:
-		scalar(map[pickle.Bool]string{true: "True", false: "False"}[v])
-	case pickle.Int:
-		scalar(strconv.FormatInt(int64(v), 10))
-	case pickle.BigInt:
-		scalar(v.String())
-	case pickle.Float:
-		scalar(strconv.FormatFloat(float64(v), 'f', -1, 64))
-	case pickle.Str:
-		scalar("'" + string(v) + "'")
-	case pickle.Bytes:
-		out[path] = fact{Kind: "bytes"}
+		all("tuple", v.Items)
+	case *pickle.Deque:
+		all("deque", v.Items)
 	case *pickle.Set:
-		out[path] = fact{Kind: "set"}
+		f := fact{Kind: "set", Shape: []int64{int64(len(v.Items))}, Text: strings.ReplaceAll(fmt.Sprint(v.Items), " ", ", ")}
+		if v.Frozen {
+			f.Kind = "frozenset"
+		}
+		out[path] = f
+	case *pickle.Record:
+		collectRecord(path, v.Class, v.Fields, out)
+	case *pickle.Call: // a class that is not known, listed only
+		state := v.State
+		if pair, ok := state.(*pickle.Tuple); ok && len(pair.Items) == 2 {
+			state = pair.Items[1]
+		}
+		fields, _ := state.(*pickle.Dict)
+		collectRecord(path, v.Func, fields, out)
+	case pickle.None:
+		out[path] = fact{Kind: "NoneType", Text: "None"}
+	case pickle.Bool:
+		out[path] = fact{Kind: "bool", Text: truth(bool(v))}
+	case pickle.Int:
+		out[path] = fact{Kind: "int", Text: strconv.FormatInt(int64(v), 10)}
+	case pickle.BigInt:
+		out[path] = fact{Kind: "int", Text: v.String()}
+	case pickle.Float:
+		out[path] = fact{Kind: "float", Text: bits(float64(v))}
+	case pickle.Complex:
+		out[path] = fact{Kind: "complex", Text: bits(real(v)) + bits(imag(v))}
+	case pickle.Str:
+		out[path] = fact{Kind: "str", Text: string(v)}
+	case pickle.Bytes:
+		out[path] = fact{Kind: "bytes", Text: hex.EncodeToString(v)}
+	case pickle.Path:
+		out[path] = fact{Kind: "path", Text: v.String()}
+	case pickle.DateTime:
+		out[path] = fact{Kind: "datetime", Text: v.String()}
+	case pickle.TimeDelta:
+		out[path] = fact{Kind: "timedelta", Text: v.String()}
 	case tensor.Size:
-		out[path] = fact{Kind: "Size"}
+		out[path] = fact{Kind: "size", Shape: v}
 	case tensor.DType:
-		out[path] = fact{Kind: "dtype"}
+		out[path] = fact{Kind: "dtype", Text: v.String()}
 	case tensor.Device:
-		out[path] = fact{Kind: "device"}
+		out[path] = fact{Kind: "device", Text: string(v)}
 	default:
 		out[path] = fact{Kind: fmt.Sprintf("%T", v)}
 	}
+}
+
+func collectTensor(path string, t *tensor.Tensor, out map[string]fact) {
+	f := fact{Kind: "tensor", DType: t.DType.String(), Shape: t.Shape, Grad: t.RequiresGrad, SHA256: digest(t.Bytes())}
+	if t.Parameter {
+		f.Kind = "parameter"
+	}
+	if q := t.Quantizer; q != nil {
+		f.Text = string(q.Scheme)
+		if q.Scales == nil {
+			collect(path+"/scale", pickle.Float(q.Scale), out)
+			collect(path+"/zero_point", pickle.Int(q.ZeroPoint), out)
+		} else {
+			collect(path+"/scales", q.Scales, out)
+			collect(path+"/zero_points", q.ZeroPoints, out)
+			collect(path+"/axis", pickle.Int(q.Axis), out)
+		}
+	}
+	out[path] = f
+	if t.Attrs != nil {
+		collect(path+"/attributes", t.Attrs, out)
+	}
+}
+
+func collectDict(path string, d *pickle.Dict, out map[string]fact) {
+	f := fact{Kind: "dict", Shape: []int64{int64(d.Len())}}
+	if d.Ordered {
+		f.Kind = "OrderedDict"
+	}
+	if d.Default != nil {
+		f.Kind = "defaultdict"
+	}
+	out[path] = f
+	for _, e := range d.Entries() {
+		collect(path+"/"+fmt.Sprint(e.Key), e.Value, out)
+	}
+	if state, ok := d.State.(*pickle.Dict); ok {
+		for _, e := range state.Entries() {
+			collect(path+"/"+fmt.Sprint(e.Key), e.Value, out)
+		}
+	}
+}
+
+func collectRecord(path string, class pickle.Global, fields *pickle.Dict, out map[string]fact) {
+	out[path] = fact{Kind: "record", Text: class.String()}
+	if fields == nil {
+		return
+	}
+	for _, e := range fields.Entries() {
+		collect(path+"/"+fmt.Sprint(e.Key), e.Value, out)
+	}
+}
+
+func truth(b bool) string {
+	if b {
+		return "True"
+	}
+	return "False"
+}
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 // TestGolden compares every fixture, of three PyTorch versions and both formats, with what PyTorch reads in it.
@@ -112,16 +205,17 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := sha256.Sum256(data)
-			file, err := tensor.Load(data, tensor.Options{})
+			unknown := strings.Contains(name, "/misc_") && strings.HasSuffix(name, ".pkl") // holds dataclasses that are not known
+			if _, err := tensor.Load(data, tensor.Options{}); unknown && (err == nil || !strings.Contains(err.Error(), "SlotEntry")) {
+				t.Errorf("got %v, want the unknown class refused by name", err)
+			}
+			file, err := tensor.Load(data, tensor.Options{Opaque: unknown})
 			if err != nil {
 				t.Fatal(err)
 			}
 			got := make(map[string]fact)
 			collect("", file.Root, got)
 			for path, w := range want {
-				if w.Kind == "bytearray" {
-					w.Kind = "bytes"
-				}
 				if g, ok := got[path]; !ok || g.String() != w.String() {
 					t.Errorf("%s: got %v, want %v", path, g, w)
 				}

@@ -19,7 +19,7 @@ const (
 	Zip Format = "zip"
 	// Legacy is torch.save's chain of pickles before PyTorch 1.6.
 	Legacy Format = "legacy"
-	// Plain is a pickle without tensors of its own, as pickle.dump writes.
+	// Plain is a pickle as pickle.dump writes, whose tensors are files of the old format within.
 	Plain Format = "pickle"
 )
 
@@ -56,22 +56,47 @@ func Load(data []byte, options Options) (*File, error) {
 	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
 		return loadZip(data, options)
 	case bytes.HasPrefix(data, legacyMagic[:8]):
-		return loadLegacy(data, options.Pickle, options.rebuilder(len(data)), options.Opaque)
-	case len(data) > 2 && data[0] == 0x80 && data[1] >= 2 && data[1] <= 5:
-		v, err := pickle.Decode(data, pickle.Config{Limits: options.Pickle, Globals: options.rebuilder(len(data)).registry(), Opaque: options.Opaque})
+		r := options.rebuilder(len(data), 0)
+		f, err := loadLegacy(data, r.config(options, nil))
 		if err != nil {
 			return nil, err
 		}
-		return &File{Format: Plain, Root: v}, nil
+		return f, r.finish()
+	case isPickle(data):
+		r := options.rebuilder(len(data), 0)
+		v, err := pickle.Decode(data, r.config(options, nil))
+		if err != nil {
+			return nil, err
+		}
+		return &File{Format: Plain, Root: v}, r.finish()
 	case len(data) == 0:
 		return nil, fmt.Errorf("%w: the file is empty", ErrFormat)
 	}
 	return nil, fmt.Errorf("%w: neither a zip archive nor a pickle (begins with % x)", ErrFormat, data[:min(8, len(data))])
 }
 
-// rebuilder gives the budgets of a file of size bytes.
-func (o Options) rebuilder(size int) *rebuilder {
-	return &rebuilder{expanded: o.Expanded, views: o.Expanded + 4*int64(size), nested: int64(size)}
+// isPickle looks for a protocol, or, as the first two have none, for what their pickles begin and end with.
+func isPickle(data []byte) bool {
+	if len(data) < 2 {
+		return false
+	}
+	if data[0] == 0x80 {
+		return data[1] >= 2 && data[1] <= 5
+	}
+	return strings.IndexByte("(])}cNILFSVKMJGXTU", data[0]) >= 0 && data[len(data)-1] == '.'
+}
+
+// memory is what the values of a file of size bytes may take by default, in bytes: enough for what real files of that
+// size hold, and little for small ones that ask for much.
+func memory(size int) int64 { return max(48<<20, 2*int64(size)) }
+
+// rebuilder gives the budgets of a file whose values are made of size bytes, beside what was inflated.
+func (o Options) rebuilder(size int, inflated int64) *rebuilder {
+	limit := o.Pickle.Memory
+	if limit <= 0 {
+		limit = max(memory(size)-inflated, 8<<20)
+	}
+	return &rebuilder{expanded: o.Expanded, views: o.Expanded + 4*int64(size), nested: int64(size), budget: pickle.NewBudget(limit)}
 }
 
 func loadZip(data []byte, options Options) (*File, error) {
@@ -92,8 +117,13 @@ func loadZip(data []byte, options Options) (*File, error) {
 		return nil
 	}
 	main, _ := archive.Record(container.RecordPickle)
-	root, err := pickle.Decode(main.Data, pickle.Config{Limits: options.Pickle, Globals: options.rebuilder(len(data)).registry(), Opaque: options.Opaque, Persistent: table.resolve})
+	r := options.rebuilder(len(main.Data), archive.Inflated())
+	r.views = options.Expanded + 4*(int64(len(data))+archive.Inflated())
+	root, err := pickle.Decode(main.Data, r.config(options, table.resolve))
 	if err != nil {
+		return nil, err
+	}
+	if err := r.finish(); err != nil {
 		return nil, err
 	}
 	f := &File{Format: Zip, Root: root, Archive: archive}
@@ -109,8 +139,8 @@ func loadZip(data []byte, options Options) (*File, error) {
 const legacyProtocol = 1001
 
 // loadLegacy reads magic, protocol and system information, then the object, the keys of its storages, and
-// the storages, each behind its count of elements.
-func loadLegacy(data []byte, limits pickle.Limits, r *rebuilder, opaque bool) (*File, error) {
+// the storages, each behind its count of elements. config is that of the object.
+func loadLegacy(data []byte, config pickle.Config) (*File, error) {
 	at := 0
 	next := func(what string, config pickle.Config) (pickle.Value, error) {
 		v, n, err := pickle.DecodeNext(data[at:], config)
@@ -120,7 +150,7 @@ func loadLegacy(data []byte, limits pickle.Limits, r *rebuilder, opaque bool) (*
 		at += n
 		return v, nil
 	}
-	plain := pickle.Config{Limits: limits}
+	plain := pickle.Config{Limits: config.Limits, Budget: config.Budget}
 	if !bytes.HasPrefix(data, legacyMagic) {
 		return nil, fmt.Errorf("%w: magic number is cut short", ErrFormat)
 	}
@@ -148,7 +178,8 @@ func loadLegacy(data []byte, limits pickle.Limits, r *rebuilder, opaque bool) (*
 		}
 		return nil
 	}
-	root, err := next("object", pickle.Config{Limits: limits, Globals: r.registry(), Opaque: opaque, Persistent: table.resolve})
+	config.Persistent = table.resolve
+	root, err := next("object", config)
 	if err != nil {
 		return nil, err
 	}

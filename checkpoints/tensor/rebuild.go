@@ -3,6 +3,9 @@ package tensor
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
+	"sync"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/pickle"
 )
@@ -23,17 +26,72 @@ type rebuilder struct {
 	views int64
 	// nested is how many bytes of files within the pickle may still be read; 0 where there may be none.
 	nested int64
+	// budget is shared with the pickle machines.
+	budget *pickle.Budget
+	// sparses are to be checked when all storages are there.
+	sparses []*Sparse
 }
+
+// finish checks what could not be checked before the whole file was read.
+func (r *rebuilder) finish() error {
+	for _, s := range r.sparses {
+		for _, t := range []*Tensor{s.Indices, s.Compressed, s.Plain} {
+			if t == nil || t.whole() && t.DType == Int64 {
+				continue
+			}
+			if err := r.budget.Take(16 * t.Numel()); err != nil { // a copy, and one as int64
+				return fmt.Errorf("%w: sparse tensor of size %v: %w", ErrFormat, s.Shape, err)
+			}
+		}
+		if err := s.checkIndices(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// config is what the pickle machine needs for an object with tensors.
+func (r *rebuilder) config(options Options, persistent func(pickle.Value) (pickle.Value, error)) pickle.Config {
+	return pickle.Config{Limits: options.Pickle, Globals: r.registry(), Record: isRecord, Opaque: options.Opaque, Persistent: persistent, Budget: r.budget}
+}
+
+// isRecord knows the one class of the Python system that files hold: the entries of its vector memory. It is named by the
+// module it was imported as, which may lie in packages, and by __main__ when it was run.
+func isRecord(g pickle.Global) bool {
+	if g.Name != "MemoryEntry" {
+		return false
+	}
+	if g.Module == "__main__" || g.Module == "vector_memory" {
+		return true
+	}
+	packages, ok := strings.CutSuffix(g.Module, ".vector_memory")
+	return ok && strings.Trim(packages, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.") == "" && !strings.HasPrefix(packages, ".") && !strings.Contains(packages, "..")
+}
+
+// storageClasses are the names that a file of the old format holds which is one storage.
+var storageClasses = sync.OnceValue(func() pickle.Registry {
+	reg := pickle.Registry{{Module: "torch.storage", Name: untypedStorage}: {}}
+	for _, info := range dtypes {
+		if info.storage != "" {
+			reg[pickle.Global{Module: "torch", Name: info.storage}] = pickle.Class{}
+			reg[pickle.Global{Module: "torch.cuda", Name: info.storage}] = pickle.Class{}
+		}
+	}
+	return reg
+})
 
 // registry lists the names of PyTorch that files may hold.
 func (r *rebuilder) registry() pickle.Registry {
 	reg := pickle.Standard()
+	maps.Copy(reg, storageClasses())
 	utils := func(name string, reduce pickle.Maker) {
 		reg[pickle.Global{Module: "torch._utils", Name: name}] = pickle.Class{Reduce: reduce}
 	}
 	utils("_rebuild_tensor", r.tensor)
 	utils("_rebuild_tensor_v2", r.tensorV2)
 	utils("_rebuild_tensor_v3", r.tensorV3)
+	utils("_rebuild_qtensor", r.quantized)
+	utils("_rebuild_sparse_tensor", r.sparse)
 	utils("_rebuild_parameter", r.parameter)
 	utils("_rebuild_parameter_with_state", r.parameterWithState)
 	reg[pickle.Global{Module: "torch._tensor", Name: "_rebuild_from_type_v2"}] = pickle.Class{Reduce: r.fromType}
@@ -42,16 +100,15 @@ func (r *rebuilder) registry() pickle.Registry {
 	reg[pickle.Global{Module: "torch", Name: "device"}] = pickle.Class{Reduce: makeDevice}
 	reg[pickle.Global{Module: "torch", Name: "Tensor"}] = pickle.Class{}
 	reg[pickle.Global{Module: "torch.nn.parameter", Name: "Parameter"}] = pickle.Class{}
-	reg[pickle.Global{Module: "torch.storage", Name: untypedStorage}] = pickle.Class{}
+	reg[pickle.Global{Module: "torch.serialization", Name: "_get_layout"}] = pickle.Class{Reduce: makeLayout}
+	for _, q := range []QScheme{PerTensorAffine, PerChannelAffine, PerChannelAffineFloatParams} {
+		reg[pickle.Global{Module: "torch", Name: string(q)}] = pickle.Class{Value: q}
+	}
 	for i, info := range dtypes {
 		if DType(i) == Invalid {
 			continue
 		}
 		reg[pickle.Global{Module: "torch", Name: info.name}] = pickle.Class{Value: DType(i)}
-		if info.storage != "" {
-			reg[pickle.Global{Module: "torch", Name: info.storage}] = pickle.Class{}
-			reg[pickle.Global{Module: "torch.cuda", Name: info.storage}] = pickle.Class{}
-		}
 	}
 	return reg
 }
@@ -118,6 +175,9 @@ func (r *rebuilder) view(args []pickle.Value, dtype DType) (*Tensor, error) {
 	}
 	if len(shape) != len(strides) {
 		return nil, fmt.Errorf("tensor of storage %s: %d sizes and %d strides", storage.Key, len(shape), len(strides))
+	}
+	if err := r.budget.Take(int64(400 + 16*len(shape))); err != nil {
+		return nil, err
 	}
 	t := &Tensor{DType: dtype, Shape: shape, storage: storage, offset: int64(offset), strides: strides}
 	return t, r.bound(t)
@@ -255,6 +315,9 @@ func (r *rebuilder) parameter(args []pickle.Value) (pickle.Value, error) {
 	if !ok {
 		return nil, fmt.Errorf("parameter of %s, expected a tensor", pickle.Describe(args[0]))
 	}
+	if err := r.budget.Take(400); err != nil {
+		return nil, err
+	}
 	t := *inner
 	t.Parameter = true
 	return &t, t.finish(args[1], args[2], nil)
@@ -307,6 +370,8 @@ func (r *rebuilder) fromType(args []pickle.Value) (pickle.Value, error) {
 	return t, nil
 }
 
+const nestedCost = 2048
+
 // storageFromBytes is torch.storage._load_from_bytes(bytes), how pickle.dump saves a storage: a file of the old format
 // whose object is the storage itself. It may hold no further file.
 func (r *rebuilder) storageFromBytes(args []pickle.Value) (pickle.Value, error) {
@@ -320,7 +385,11 @@ func (r *rebuilder) storageFromBytes(args []pickle.Value) (pickle.Value, error) 
 	if r.nested -= int64(len(data)); r.nested < 0 {
 		return nil, errors.New("_load_from_bytes within another or of more bytes than the file has")
 	}
-	inner, err := loadLegacy(data, pickle.Limits{}, &rebuilder{}, false)
+	// What the machines of the inner file take, and the storage.
+	if err := r.budget.Take(nestedCost); err != nil {
+		return nil, err
+	}
+	inner, err := loadLegacy(data, pickle.Config{Globals: storageClasses(), Budget: r.budget})
 	if err != nil {
 		return nil, fmt.Errorf("_load_from_bytes: %w", err)
 	}

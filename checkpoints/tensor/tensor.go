@@ -25,6 +25,8 @@ type Tensor struct {
 	Shape []int64
 	// RequiresGrad and Parameter are flags of the file.
 	RequiresGrad, Parameter bool
+	// Quantizer tells what the integers of a quantized tensor stand for; nil for others.
+	Quantizer *Quantizer
 	// Attrs are Python attributes that were saved with the tensor, nil without.
 	Attrs pickle.Value
 
@@ -37,10 +39,14 @@ type Tensor struct {
 
 // Children gives what hangs on the tensor, for the pickle machine's check of cycles.
 func (t *Tensor) Children() []pickle.Value {
-	if t.Attrs == nil {
-		return nil
+	var hang []pickle.Value
+	if t.Attrs != nil {
+		hang = append(hang, t.Attrs)
 	}
-	return []pickle.Value{t.Attrs}
+	if q := t.Quantizer; q != nil && q.Scales != nil {
+		hang = append(hang, q.Scales, q.ZeroPoints)
+	}
+	return hang
 }
 
 // Numel is the number of elements.
@@ -229,50 +235,4 @@ func (t *Tensor) writeTo(w io.Writer) error {
 	}
 	_, err := w.Write(t.Bytes())
 	return err
-}
-
-func (t *Tensor) typed(want DType) error {
-	if t.DType != want {
-		return fmt.Errorf("tensor is %s, expected %s: %w", t.DType, want, ErrType)
-	}
-	return nil
-}
-
-// Float32s copies the elements of a float32 tensor, in C order.
-func (t *Tensor) Float32s() ([]float32, error) {
-	if err := t.typed(Float32); err != nil {
-		return nil, err
-	}
-	b := t.Bytes()
-	out := make([]float32, len(b)/4)
-	for i := range out {
-		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-	}
-	return out, nil
-}
-
-// Float64s copies the elements of a float64 tensor, in C order.
-func (t *Tensor) Float64s() ([]float64, error) {
-	if err := t.typed(Float64); err != nil {
-		return nil, err
-	}
-	b := t.Bytes()
-	out := make([]float64, len(b)/8)
-	for i := range out {
-		out[i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:]))
-	}
-	return out, nil
-}
-
-// Int64s copies the elements of an int64 tensor, in C order.
-func (t *Tensor) Int64s() ([]int64, error) {
-	if err := t.typed(Int64); err != nil {
-		return nil, err
-	}
-	b := t.Bytes()
-	out := make([]int64, len(b)/8)
-	for i := range out {
-		out[i] = int64(binary.LittleEndian.Uint64(b[8*i:]))
-	}
-	return out, nil
 }
