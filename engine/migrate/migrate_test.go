@@ -118,14 +118,14 @@ func (f *File) item(t *testing.T, key string) Item {
 	return Item{}
 }
 
-// migrated finds the one pattern checkpoint of a data directory.
+// migrated reads the newest pattern checkpoint of a data directory.
 func migrated(t *testing.T, dir string) *checkpoints.PatternSet {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "patterns_*.pt"))
-	if err != nil || len(names) != 1 {
-		t.Fatalf("checkpoints of %s: %v, %v, want one", dir, names, err)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("checkpoints of %s: %v, %v, want some", dir, names, err)
 	}
-	p, err := checkpoints.ReadPatterns(names[0])
+	p, err := checkpoints.ReadPatterns(names[len(names)-1]) // in the order of their times
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,11 +323,12 @@ func TestStateAlone(t *testing.T) {
 
 // TestOwnCheckpoint: what fdqc wrote keeps its ids and its counter.
 func TestOwnCheckpoint(t *testing.T) {
-	from, to := installation(t, nil), filepath.Join(t.TempDir(), "data")
 	side := checkpoints.PatternSide{Rows: make([]float32, 16), Timestamps: []int64{1<<24 + 1}, Importance: []float32{1}, IDs: []int64{41}}
-	if _, err := checkpoints.SavePatterns(from, &checkpoints.PatternSet{Width: 16, Capacity: 4, Safe: side, Counter: 1<<24 + 9, NextID: 77}, time.Unix(0, 0)); err != nil {
+	var own bytes.Buffer
+	if err := checkpoints.WritePatterns(&own, "patterns", &checkpoints.PatternSet{Width: 16, Capacity: 4, Safe: side, Counter: 1<<24 + 9, NextID: 77}); err != nil {
 		t.Fatal(err)
 	}
+	from, to := installation(t, map[string]string{"patterns_20240101_000000.pt": own.String()}), filepath.Join(t.TempDir(), "data")
 	report, err := Run(t.Context(), Options{From: from, To: to, Config: configuration(t)})
 	if err != nil {
 		t.Fatal(err)
@@ -397,5 +398,32 @@ func TestInterrupted(t *testing.T) {
 	}
 	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("target: %v, want none", err)
+	}
+}
+
+// TestVectorMemories takes memories of every Python and pickle protocol, and
+// refuses pickles of classes that nobody here knows.
+func TestVectorMemories(t *testing.T) {
+	entries, err := os.ReadDir(filepath.Join(kit, "pt", "pickle"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, e := range entries {
+		files["vector_memory_"+e.Name()] = "@pt/pickle/" + e.Name()
+	}
+	report, err := Run(t.Context(), Options{From: installation(t, files), To: filepath.Join(t.TempDir(), "data"), DryRun: true, Config: configuration(t)})
+	if !errors.Is(err, checkpoints.ErrMalformed) {
+		t.Errorf("got %v, want the pickles of unknown classes refused", err)
+	}
+	for i := range report.Files {
+		f := &report.Files[i]
+		want := Taken
+		if strings.Contains(f.Name, "misc") {
+			want = Refused
+		}
+		if f.Result != want || want == Taken && len(f.Items) == 0 {
+			t.Errorf("%s: got %s (%s) with %d tensors, want %s", f.Name, f.Result, f.How, len(f.Items), want)
+		}
 	}
 }
