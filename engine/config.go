@@ -6,7 +6,10 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/signing"
 	"github.com/fdqc-cockpit/fdqc/engine/memory"
 	"github.com/fdqc-cockpit/fdqc/models"
 )
@@ -16,6 +19,28 @@ const (
 	StateUpdateRow          = "row"           // a row moves the state by its workspace row
 	StateUpdateFirstElement = "first_element" // by its first element alone, as the reference does
 )
+
+// maxAutoSave bounds persistence.auto_save_interval.
+const maxAutoSave = 24 * time.Hour
+
+// Duration is a span of time, written as in Go: 90s, 5m, 1h30m.
+type Duration time.Duration
+
+// UnmarshalText reads a duration.
+func (d *Duration) UnmarshalText(text []byte) error {
+	value, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q, expected a duration such as 90s or 5m", text)
+	}
+	*d = Duration(value)
+	return nil
+}
+
+// MarshalText writes a duration.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// String writes a duration.
+func (d Duration) String() string { return time.Duration(d).String() }
 
 // Config is every setting. DefaultConfig makes one, LoadConfig reads one, and
 // Validate says whether it can be used. fdqc.example.toml documents each key.
@@ -45,6 +70,7 @@ type SafetyConfig struct {
 	Tier                 string  `toml:"tier"`
 	RequireHumanApproval bool    `toml:"require_human_approval"`
 	SafeMode             bool    `toml:"safe_mode"`
+	RequireSigning       bool    `toml:"require_signing"` // of what a data directory holds
 	StateUpdate          string  `toml:"state_update"`
 	MaxCachedProjections int     `toml:"max_cached_projections"`
 	ProjectionSeed       int64   `toml:"projection_seed"`
@@ -58,8 +84,13 @@ type MemoryConfig struct {
 
 // PersistenceConfig says where the data directory is and what stays in it.
 type PersistenceConfig struct {
-	Dir            string `toml:"dir"`
-	MaxCheckpoints int    `toml:"max_checkpoints"`
+	Dir              string   `toml:"dir"`
+	AutoSaveInterval Duration `toml:"auto_save_interval"` // 0: only when asked, and at the end
+	MaxCheckpoints   int      `toml:"max_checkpoints"`
+	Compression      bool     `toml:"compression"`
+	JournalSync      string   `toml:"journal_sync"`     // always, interval or never
+	SigningKeyFile   string   `toml:"signing_key_file"` // "": signing.key in the user's configuration folder
+	TrustedKeys      []string `toml:"trusted_keys"`     // beside the signing key and the trusted_keys file next to it
 }
 
 // EmbeddingConfig says what becomes of text.
@@ -80,12 +111,15 @@ func DefaultConfig() Config {
 		Engine: ComputeConfig{Device: "auto", BatchSize: 4096, MaxSessions: 10000},
 		Safety: SafetyConfig{
 			WorkspaceDim: 8, EntropyThreshold: 0.7, CollapseThreshold: 0.85, BlockThreshold: 0.8,
-			Tier: "GAMMA", RequireHumanApproval: true, SafeMode: true,
+			Tier: "GAMMA", RequireHumanApproval: true, SafeMode: true, RequireSigning: true,
 			StateUpdate: StateUpdateRow, MaxCachedProjections: 10,
 		},
-		Memory:      MemoryConfig{Capacity: 1000},
-		Persistence: PersistenceConfig{Dir: "fdqc-data", MaxCheckpoints: 10},
-		Logging:     LoggingConfig{Level: "info", Format: "text"},
+		Memory: MemoryConfig{Capacity: 1000},
+		Persistence: PersistenceConfig{
+			Dir: "fdqc-data", AutoSaveInterval: Duration(5 * time.Minute), MaxCheckpoints: 10,
+			JournalSync: string(journal.SyncAlways), TrustedKeys: []string{},
+		},
+		Logging: LoggingConfig{Level: "info", Format: "text"},
 	}
 }
 
@@ -149,6 +183,18 @@ func (c *Config) Validate() error {
 		refuse("persistence.dir", "%q, expected the name of a folder", c.Persistence.Dir)
 	}
 	whole("persistence.max_checkpoints", int64(c.Persistence.MaxCheckpoints), 1, 10000)
+	if every := time.Duration(c.Persistence.AutoSaveInterval); every != 0 && (every < time.Second || every > maxAutoSave) {
+		refuse("persistence.auto_save_interval", "%q is out of range, expected 1s to 24h, or 0s for none", every)
+	}
+	choice("persistence.journal_sync", c.Persistence.JournalSync, string(journal.SyncAlways), string(journal.SyncInterval), string(journal.SyncNever))
+	if strings.ContainsRune(c.Persistence.SigningKeyFile, 0) {
+		refuse("persistence.signing_key_file", "%q, expected the name of a file", c.Persistence.SigningKeyFile)
+	}
+	for i, line := range c.Persistence.TrustedKeys {
+		if _, err := signing.ParseTrusted(line); err != nil {
+			refuse("persistence.trusted_keys", "entry %d: %v", i+1, err)
+		}
+	}
 	choice("embedding.fallback", c.Embedding.Fallback, "", "hash")
 	choice("logging.level", c.Logging.Level, "trace", "debug", "info", "warn", "error")
 	choice("logging.format", c.Logging.Format, "text", "json")

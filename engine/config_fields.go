@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"reflect"
+	"strings"
 )
 
 // fields are pointers to every setting by section.key.
@@ -24,11 +25,18 @@ func ConfigValues(c *Config) map[string]string {
 	values := map[string]string{}
 	for key, field := range fields(c) {
 		value := reflect.ValueOf(field).Elem().Interface()
-		if text, ok := value.(string); ok {
-			values[key] = fmt.Sprintf("%q", text)
-			continue
+		switch value := value.(type) {
+		case string, Duration:
+			values[key] = fmt.Sprintf("%q", value)
+		case []string:
+			quoted := make([]string, len(value))
+			for i, text := range value {
+				quoted[i] = fmt.Sprintf("%q", text)
+			}
+			values[key] = "[" + strings.Join(quoted, ", ") + "]"
+		default:
+			values[key] = fmt.Sprint(value)
 		}
-		values[key] = fmt.Sprint(value)
 	}
 	return values
 }

@@ -323,6 +323,12 @@ func (l *loader) set(key, text, where string) error {
 			return refuse("a number")
 		}
 		*target = value
+	case *Duration:
+		if err := target.UnmarshalText([]byte(text)); err != nil {
+			return refuse("a duration such as 90s or 5m")
+		}
+	case *[]string: // commas are in none of the values
+		*target = strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
 	default:
 		return fmt.Errorf("%s: a setting of type %T cannot be set from text", key, field)
 	}

@@ -157,7 +157,7 @@ func TestBadSettingsNameTheirPlace(t *testing.T) {
 	}{
 		{name: "unknown key", content: "[safety]\ntier = \"GAMMA\"\nworkspce_dim = 8\n", want: []string{"c.toml, line 3", "safety.workspce_dim", "unknown key"}},
 		{name: "unknown section", content: "[detector]\nmode = \"reference\"\n", want: []string{"c.toml", "detector", "unknown key"}},
-		{name: "a key whose part is not built", content: "[safety]\nrequire_signing = true\n", want: []string{"c.toml, line 2", "safety.require_signing"}},
+		{name: "a key whose part is not built", content: "[safety]\nrequire_signed_actions = true\n", want: []string{"c.toml, line 2", "safety.require_signed_actions"}},
 		{name: "wrong type", content: "[memory]\ncapacity = \"many\"\n", want: []string{"c.toml, line 2", "memory.capacity"}},
 		{name: "a fraction for a count", content: "[memory]\ncapacity = 1.5\n", want: []string{"c.toml, line 2", "capacity"}},
 		{name: "out of range", content: "\n[memory]\ncapacity = 0\n", want: []string{"c.toml, line 3", "memory.capacity", "1 to 1000000"}},

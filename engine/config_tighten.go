@@ -74,7 +74,7 @@ func stricter(key string, now, then any) bool {
 	switch key {
 	case "safety.tier":
 		return strictness[*then.(*string)] > strictness[*now.(*string)]
-	case "safety.safe_mode", "safety.require_human_approval":
+	case "safety.safe_mode", "safety.require_human_approval", "safety.require_signing":
 		return *then.(*bool)
 	case "safety.entropy_threshold", "safety.block_threshold":
 		return *then.(*float64) < *now.(*float64)

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -19,28 +18,25 @@ import (
 type Engine struct {
 	config Config
 	logger hclog.Logger
-	now    func() time.Time
 
 	library     *torch.Library
 	ownsLibrary bool
 	device      torch.Device
-	policy      torch.Policy
 
-	// computing is held by whoever uses the validator and what is beside
-	// it below. recording is held from an outcome's first change of the
-	// memory to its publication, and is taken first where both are.
+	// computing is held by whoever uses the validator, the policy and what
+	// is beside them below. Where the directory's gates are held too, they
+	// are taken first.
 	computing gate
-	recording gate
 
+	policy    torch.Policy
 	validator *models.Validator
 	sessions  *sessions
 	scratch   scratch
 	stale     bool // the validator's patterns lag behind the memory
 	closed    bool
 
-	memory   *memory.Memory
-	store    *store // nil: nothing is written
-	volatile bool   // changes are welcome although nothing is written
+	// directory has the memory, and what makes it last.
+	directory *Directory
 
 	closing  sync.Once
 	closeErr error
@@ -57,8 +53,16 @@ type options struct {
 	files    files
 }
 
-// Option changes how an engine is opened.
+// Option changes how an engine or a data directory is opened.
 type Option func(*options)
+
+func newOptions(opts []Option) options {
+	o := options{logger: hclog.NewNullLogger(), now: time.Now}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}
 
 // WithLogger gives the engine a logger; without one it is silent.
 func WithLogger(l hclog.Logger) Option { return func(o *options) { o.logger = l } }
@@ -100,19 +104,14 @@ func WithPatternsFile(path string) Option { return func(o *options) { o.files.pa
 // anything else is read or made; a locked data directory a *LockedError; a
 // setting that contradicts a file a *MismatchError.
 func Open(ctx context.Context, config Config, opts ...Option) (*Engine, error) {
-	o := options{logger: hclog.NewNullLogger(), now: time.Now}
-	for _, opt := range opts {
-		opt(&o)
-	}
+	o := newOptions(opts)
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
 	e := &Engine{
-		config: config, logger: o.logger.Named("engine"), now: o.now,
-		computing: newGate(), recording: newGate(),
-		sessions: newSessions(config.Engine.MaxSessions),
-		policy:   policyOf(&config),
-		volatile: o.inMemory,
+		config: config, logger: o.logger.Named("engine"),
+		computing: newGate(),
+		sessions:  newSessions(config.Engine.MaxSessions),
 	}
 	if err := e.open(ctx, &o); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -132,19 +131,11 @@ func (e *Engine) open(ctx context.Context, o *options) error {
 	if e.device, err = e.library.Device(e.config.Engine.Device); err != nil {
 		return err
 	}
-	writes := !o.inMemory && !o.readOnly && o.files == (files{})
-	loaded, store, err := load(&e.config, o.files, !o.inMemory, writes, o.logger.Named("checkpoints"), e.now)
-	e.store = store
+	loaded, err := e.load(o)
 	if err != nil {
 		return err
 	}
-	capacity := e.config.Memory.Capacity
-	if o.anySize {
-		capacity = max(capacity, loaded.memory.Capacity)
-	}
-	if e.memory, err = memory.Restore(loaded.memory, capacity); err != nil {
-		return fmt.Errorf("%s: %w", loaded.memoryFrom, err)
-	}
+	e.policy = policyOf(&e.config, e.directory.Levers())
 	e.validator, err = models.NewValidator(ctx, models.ValidatorOptions{
 		Library: e.library, Device: e.device,
 		Weights: loaded.weights, Projections: loaded.projections,
@@ -161,12 +152,13 @@ func (e *Engine) open(ctx context.Context, o *options) error {
 	if err := e.publishAll(ctx); err != nil {
 		return err
 	}
+	e.directory.observe(e)
 	log := e.logger.Debug
 	if o.files != (files{}) {
 		log = e.logger.Info // files that were named need no signature: their use is on record
 	}
 	log("open", "device", e.DeviceName(), "workspace_dim", e.config.Safety.WorkspaceDim,
-		"weights", loaded.weightsFrom, "memory", loaded.memoryFrom)
+		"weights", loaded.weightsFrom, "memory", e.directory.memoryFrom)
 	return nil
 }
 
@@ -177,28 +169,30 @@ func (e *Engine) Config() Config { return e.config }
 func (e *Engine) DeviceName() string { return e.device.String() }
 
 // MemoryStats counts what the pattern memory holds.
-func (e *Engine) MemoryStats() memory.Stats { return e.memory.Stats() }
+func (e *Engine) MemoryStats() memory.Stats { return e.directory.Stats() }
 
 // Patterns copies the pattern memory.
-func (e *Engine) Patterns() memory.Snapshot { return e.memory.Snapshot() }
+func (e *Engine) Patterns() memory.Snapshot { return e.directory.Patterns() }
 
-// Close waits for work in hand, frees the tensors
-// and gives the lock of the data directory back. Later calls answer
-// ErrClosed; a second Close answers what the first did.
+// Directory is the data directory behind the engine, for looking after its
+// files: checkpoints, levers, rollback. What is changed there the engine's next
+// batch obeys. It belongs to the engine, which closes it.
+func (e *Engine) Directory() *Directory { return e.directory }
+
+// Close waits for work in hand, saves a checkpoint when outcomes came since the
+// last one, frees the tensors and gives the lock of the data directory back.
+// Later calls answer ErrClosed; a second Close answers what the first did.
 func (e *Engine) Close() error {
 	e.closing.Do(func() {
-		ctx := context.Background()
-		_ = e.recording.lock(ctx) // a background context never ends
-		defer e.recording.unlock()
-		_ = e.computing.lock(ctx)
+		var errs []error
+		if e.directory != nil {
+			errs = append(errs, e.directory.Close())
+		}
+		_ = e.computing.lock(context.Background()) // such a context never ends
 		defer e.computing.unlock()
 		e.closed = true
-		var errs []error
 		if e.validator != nil {
 			errs = append(errs, e.validator.Close())
-		}
-		if e.store != nil {
-			errs = append(errs, e.store.close())
 		}
 		if e.ownsLibrary {
 			errs = append(errs, e.library.Close())

@@ -3,6 +3,9 @@ package engine
 import (
 	"errors"
 	"fmt"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/store"
 )
 
 // ErrClosed is returned by every call after Close.
@@ -40,6 +43,42 @@ type MismatchError struct {
 // Error names both values.
 func (e *MismatchError) Error() string {
 	return fmt.Sprintf("%s is %d, but %s was made with %d", e.Setting, e.Want, e.File, e.Got)
+}
+
+// VerificationError says that a part of a data directory is damaged, missing
+// or not signed as it must be, so that nothing was opened.
+type VerificationError struct {
+	File string // "" when Err names it
+	Err  error
+}
+
+// Error names the file.
+func (e *VerificationError) Error() string {
+	if e.File == "" {
+		return e.Err.Error()
+	}
+	return e.File + ": " + e.Err.Error()
+}
+
+// Unwrap gives the reason.
+func (e *VerificationError) Unwrap() error { return e.Err }
+
+// verification makes a VerificationError of what the parts of a data directory
+// say when they do not verify, and leaves other errors alone.
+func verification(err error) error {
+	var already *VerificationError
+	if err == nil || errors.As(err, &already) {
+		return err
+	}
+	for _, reason := range []error{
+		store.ErrUntrusted, store.ErrDamaged, store.ErrNoneLeft,
+		journal.ErrDamaged, journal.ErrUntrusted, journal.ErrMissing, errOperation,
+	} {
+		if errors.Is(err, reason) {
+			return &VerificationError{Err: err}
+		}
+	}
+	return err
 }
 
 // BatchError says what is wrong with the shape of a batch.

@@ -18,7 +18,15 @@ import (
 var library *torch.Library
 
 func TestMain(m *testing.M) {
-	var err error
+	// Keys are made here, not in the home of whoever runs the tests.
+	home, err := os.MkdirTemp("", "fdqc-engine-*")
+	if err == nil {
+		err = os.Setenv("XDG_CONFIG_HOME", home)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	var unavailable *torch.UnavailableError
 	if library, err = torch.Open(torch.Options{}); err != nil && !errors.As(err, &unavailable) {
 		fmt.Fprintln(os.Stderr, err)
@@ -33,6 +41,10 @@ func TestMain(m *testing.M) {
 		}
 	}
 	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	if err := os.RemoveAll(home); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

@@ -21,10 +21,12 @@ func tierOf(name string) torch.Tier {
 	}
 }
 
-// policyOf is the part of the configuration that verdicts are given under.
+// policyOf is the part of the configuration that verdicts are given under,
+// with what operators demand beyond it.
 // Thresholds are float32, as the specification compares them (section 2, step
 // 14).
-func policyOf(c *Config) torch.Policy {
+func policyOf(configured *Config, levers Levers) torch.Policy {
+	c := levers.Apply(*configured)
 	p := torch.Policy{
 		EntropyThreshold:     float32(c.Safety.EntropyThreshold),
 		CollapseThreshold:    float32(c.Safety.CollapseThreshold),

@@ -25,21 +25,23 @@ func patchesOf(changes []memory.Change) (patches [2]patch) {
 	return patches
 }
 
-// publish shows committed changes to the validator. What is durable cannot
+var _ observer = (*Engine)(nil)
+
+// patched shows committed changes to the validator. What is durable cannot
 // fail any more, so a failure here (device memory, say) only marks the
 // validator's copy as stale: the next batch is judged with a fresh one or
-// not at all. The caller holds recording.
-func (e *Engine) publish(ctx context.Context, patches [2]patch) {
-	ctx = context.WithoutCancel(ctx) // what is durable has to be shown
-	_ = e.computing.lock(ctx)        // such a context never ends
+// not at all.
+func (e *Engine) patched(patches [2]patch) {
+	ctx := context.Background() // what is durable has to be shown; such a context never ends
+	_ = e.computing.lock(ctx)
 	defer e.computing.unlock()
-	if e.stale {
+	if e.stale || e.closed {
 		return
 	}
 	for _, side := range memory.Sides() {
 		err := e.put(ctx, side, &patches[side])
 		if err == nil {
-			err = e.validator.Truncate(ctx, nativeSide(side), int64(e.memory.Stats().Patterns[side]))
+			err = e.validator.Truncate(ctx, nativeSide(side), int64(e.directory.Stats().Patterns[side]))
 		}
 		if err != nil {
 			e.stale = true
@@ -49,11 +51,25 @@ func (e *Engine) publish(ctx context.Context, patches [2]patch) {
 	}
 }
 
+// replaced has the next batch judged with the whole memory anew.
+func (e *Engine) replaced() {
+	_ = e.computing.lock(context.Background())
+	defer e.computing.unlock()
+	e.stale = true
+}
+
+// leversChanged has the next batch obey the operators.
+func (e *Engine) leversChanged(l Levers) {
+	_ = e.computing.lock(context.Background())
+	defer e.computing.unlock()
+	e.policy = policyOf(&e.config, l)
+}
+
 // publishAll gives the validator the whole memory anew. The caller holds
 // computing.
 func (e *Engine) publishAll(ctx context.Context) error {
 	e.stale = true
-	snapshot := e.memory.Snapshot()
+	snapshot := e.directory.Patterns()
 	for _, side := range memory.Sides() {
 		s := &snapshot.Sides[side]
 		p := patch{index: make([]int64, len(s.IDs)), ids: s.IDs, rows: s.Rows}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
 	"github.com/fdqc-cockpit/fdqc/engine/memory"
 	"github.com/fdqc-cockpit/fdqc/models"
 )
@@ -37,12 +38,13 @@ type Receipt struct {
 }
 
 // Record puts outcomes into the memory, in order, and returns when they are
-// durable: a checkpoint with them is in the data directory, complete and
-// synced. Batches judged from then on see them. An outcome that is refused
-// (empty, too wide, NaN, infinity, a negative importance) gets a receipt that
-// says so and changes nothing.
+// durable: in the journal, synced to the disk (persistence.journal_sync can
+// weaken that; the receipts say so). Batches judged from then on see them. An
+// outcome that is refused (empty, too wide, NaN, infinity, a negative
+// importance) gets a receipt that says so and changes nothing.
 //
-// On an error nothing was recorded. ErrReadOnly: the engine may not write.
+// On an error the receipts, if any, are of the first outcomes, which are
+// stored; the others are not. ErrReadOnly: the engine may not write.
 func (e *Engine) Record(ctx context.Context, outcomes []Outcome) ([]Receipt, error) {
 	switch {
 	case len(outcomes) == 0:
@@ -56,8 +58,24 @@ func (e *Engine) Record(ctx context.Context, outcomes []Outcome) ([]Receipt, err
 		return nil, fmt.Errorf("record: %w", err)
 	}
 	n := e.config.Safety.WorkspaceDim
-	err = e.change(ctx, func(tx *memory.Tx) error {
-		sequence := e.memory.Stats().Counter
+	// What is too much for one commit of the journal is several.
+	step := max(1, maxGroup/(outcomeHead+4*n))
+	for from := 0; from < len(outcomes); from += step {
+		to := min(from+step, len(outcomes))
+		if err := e.recordRows(ctx, outcomes[from:to], rows[from*n:to*n], receipts[from:to]); err != nil {
+			return receipts[:from], fmt.Errorf("record: %w", err)
+		}
+	}
+	return receipts, nil
+}
+
+// recordRows records outcomes, of which rows are the workspace, as one change,
+// and completes their receipts.
+func (e *Engine) recordRows(ctx context.Context, outcomes []Outcome, rows []float32, receipts []Receipt) error {
+	n := e.config.Safety.WorkspaceDim
+	return e.directory.change(ctx, func(tx *memory.Tx) ([]journal.Entry, error) {
+		sequence := tx.Stats().Counter
+		var entries []journal.Entry
 		for i := range outcomes {
 			r := &receipts[i]
 			if r.Result == Failed {
@@ -67,24 +85,24 @@ func (e *Engine) Record(ctx context.Context, outcomes []Outcome) ([]Receipt, err
 			if outcomes[i].Importance != nil {
 				importance = *outcomes[i].Importance
 			}
-			change, err := tx.Record(r.Side, rows[i*n:(i+1)*n], importance)
+			row := rows[i*n : (i+1)*n]
+			change, err := tx.Record(r.Side, row, importance)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			sequence++
-			r.Sequence, r.PatternID, r.Result, r.Durable = sequence, change.ID, Stored, e.store != nil
+			r.Sequence, r.PatternID, r.Result, r.Durable = sequence, change.ID, Stored, e.directory.durable()
+			entries = append(entries, encodeOutcome(r.Side, row, importance, sequence, change.ID))
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("record: %w", err)
-	}
-	return receipts, nil
+		return entries, nil
+	}, nil)
 }
 
 // SetImportance changes the importance of a side's row (not id), at least 0.
 func (e *Engine) SetImportance(ctx context.Context, side memory.Side, row int, importance float32) error {
-	err := e.change(ctx, func(tx *memory.Tx) error { return tx.SetImportance(side, row, importance) })
+	err := e.directory.change(ctx, func(tx *memory.Tx) ([]journal.Entry, error) {
+		return []journal.Entry{encodeImportance(side, row, importance)}, tx.SetImportance(side, row, importance)
+	}, nil)
 	if err != nil {
 		return fmt.Errorf("importance: %w", err)
 	}
@@ -94,61 +112,14 @@ func (e *Engine) SetImportance(ctx context.Context, side memory.Side, row int, i
 // ResizeMemory changes the capacity of both sides. A smaller one evicts by
 // the rule of the memory, as one step; it answers how many were evicted.
 func (e *Engine) ResizeMemory(ctx context.Context, capacity int) (evicted int, err error) {
-	err = e.change(ctx, func(tx *memory.Tx) error {
-		evictions, err := tx.Resize(capacity)
-		evicted = len(evictions)
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("resize: %w", err)
-	}
-	return evicted, nil
+	return e.directory.Resize(ctx, capacity)
 }
 
 // Save writes a checkpoint of the memory into the data directory and answers
 // its path.
 func (e *Engine) Save(ctx context.Context) (string, error) {
-	if err := e.recording.lock(ctx); err != nil {
-		return "", fmt.Errorf("save: %w", err)
-	}
-	defer e.recording.unlock()
-	switch {
-	case e.closed:
-		return "", ErrClosed
-	case e.store == nil:
-		return "", ErrReadOnly
-	}
-	return e.store.save(e.memory.Snapshot())
-}
-
-// change runs one transaction of the memory: applied, saved, and only then
-// committed and shown to the validator. When any step fails the memory is as
-// before.
-func (e *Engine) change(ctx context.Context, apply func(*memory.Tx) error) error {
-	if err := e.recording.lock(ctx); err != nil {
-		return err
-	}
-	defer e.recording.unlock()
-	switch {
-	case e.closed:
-		return ErrClosed
-	case e.store == nil && !e.volatile:
-		return ErrReadOnly
-	}
-	tx := e.memory.Begin()
-	defer tx.Rollback() // does nothing after Commit
-	if err := apply(tx); err != nil {
-		return err
-	}
-	patches := patchesOf(tx.Changes())
-	if e.store != nil {
-		if _, err := e.store.save(tx.Snapshot()); err != nil {
-			return err
-		}
-	}
-	tx.Commit()
-	e.publish(ctx, patches)
-	return nil
+	saved, err := e.directory.Save(ctx, "command")
+	return saved.Path, err
 }
 
 // workspaceRows checks the outcomes, brings them into the workspace ([len,

@@ -132,3 +132,20 @@ func (st *state) snapshot(width int) Snapshot {
 	}
 	return out
 }
+
+// Reset replaces everything that a memory holds by a snapshot, as Restore reads
+// it, once the transaction in progress has ended. On an error nothing changes.
+func (m *Memory) Reset(s Snapshot, capacity int) error {
+	if s.Width != m.width {
+		return fmt.Errorf("reset pattern memory: %w: width %d, expected %d", ErrInvalid, s.Width, m.width)
+	}
+	fresh, err := Restore(s, capacity)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state = fresh.state
+	m.committed.Store(fresh.committed.Load())
+	return nil
+}

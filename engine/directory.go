@@ -1,0 +1,271 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/pickle"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/store"
+	"github.com/fdqc-cockpit/fdqc/engine/memory"
+	"github.com/fdqc-cockpit/fdqc/models"
+)
+
+// Names in a data directory.
+const (
+	stateFile       = "validator_state.pt"
+	projectionsFile = "projections.pt"
+	lockFile        = "lock"
+	journalFolder   = "journal"
+	asideFolder     = "set-aside"
+)
+
+// Directory is a data directory: the pattern memory and what makes it last
+// (checkpoints, journal, operators' levers). It needs no LibTorch. An Engine
+// has one inside; commands that only look after files open one themselves.
+// Its methods are safe for concurrent use.
+//
+// A memory that no folder keeps is one too: see detachedDirectory.
+type Directory struct {
+	config   Config
+	logger   hclog.Logger
+	now      func() time.Time
+	volatile bool // nothing is written, and changes are welcome
+
+	lock    *flock.Flock     // nil unless it writes
+	store   *store.Store     // nil when volatile
+	journal *journal.Journal // nil unless it writes
+
+	weights     *models.Weights
+	weightsFrom string
+	projections map[int]*models.Projection
+	memoryFrom  string
+	first       *checkpoints.PatternSet // that a fresh directory begins with; nil: empty
+	metadata    pickle.Value            // of the newest checkpoint, carried on
+	recovery    Recovery
+	replacedAt  int64 // sequence of the checkpoint whose replacement record the replay met
+
+	memory *memory.Memory
+	levers atomic.Pointer[Levers]
+
+	// saving is held while a checkpoint is written or taken in, changing
+	// while the memory changes. Where both are, saving is taken first.
+	saving   gate
+	changing gate
+	waiting  queue
+	saved    journal.Position // of the newest checkpoint; guarded by saving
+	owed     []journal.Entry  // records that come before all others; guarded by changing
+	closed   bool             // guarded by changing
+
+	// observer is told of changes that are durable and committed, while
+	// changing is held.
+	observer observer
+
+	autosave sync.WaitGroup
+	stop     context.CancelFunc // of autosave; nil when there is none
+	closing  sync.Once
+	closeErr error
+}
+
+// observer follows the memory and the levers: an Engine keeps the validator
+// and the policy in step.
+type observer interface {
+	patched([2]patch)
+	replaced()
+	leversChanged(Levers)
+}
+
+// Recovery says what opening a data directory had to do.
+type Recovery struct {
+	// Damaged are newer checkpoints that did not verify.
+	Damaged []store.Damage
+	// Journal counts what the journal held; CutBytes is an incomplete last
+	// commit, which nobody was told of.
+	Journal journal.Recovery
+	// Replayed is the number of journal records after the checkpoint.
+	Replayed int64
+}
+
+// OpenDirectory opens the data directory of a configuration, made when absent,
+// and holds its lock until Close; with ReadOnly it only reads. Of the options
+// WithLogger, WithClock, ReadOnly and AnyCapacity mean something here.
+//
+// Checkpoints are tried from the newest to the oldest; one that is damaged is
+// set aside, and the next and the journal give the same memory. What cannot be
+// trusted or no longer be had whole is a *VerificationError, and nothing is
+// moved. A locked directory is a *LockedError; a setting that contradicts a
+// file a *MismatchError or *memory.CapacityError.
+func OpenDirectory(config Config, opts ...Option) (*Directory, error) {
+	o := newOptions(opts)
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	return openDirectory(config, &o, !o.readOnly, nil)
+}
+
+// openDirectory opens a directory; one that is fresh begins with the patterns
+// given, if any.
+func openDirectory(config Config, o *options, writes bool, first *checkpoints.PatternSet) (*Directory, error) {
+	d := &Directory{
+		config: config, logger: o.logger.Named("checkpoints"), now: o.now,
+		saving: newGate(), changing: newGate(), observer: nobody{}, first: first,
+	}
+	d.levers.Store(&Levers{})
+	if err := d.open(writes, o.anySize); err != nil {
+		return nil, errors.Join(verification(err), d.Close())
+	}
+	if every := time.Duration(config.Persistence.AutoSaveInterval); writes && every > 0 {
+		d.startAutosave(every)
+	}
+	return d, nil
+}
+
+// detachedDirectory is a memory that no folder keeps: changes are welcome when
+// the engine was asked to run in memory alone, else it only reads.
+func detachedDirectory(config Config, o *options, m *memory.Memory, from string) *Directory {
+	d := &Directory{
+		config: config, logger: o.logger.Named("checkpoints"), now: o.now, volatile: o.inMemory,
+		saving: newGate(), changing: newGate(), observer: nobody{}, memory: m, memoryFrom: from,
+	}
+	d.levers.Store(&Levers{})
+	return d
+}
+
+// path is a name within the directory.
+func (d *Directory) path(name string) string { return filepath.Join(d.config.Persistence.Dir, name) }
+
+// Config is the configuration that the directory was opened with.
+func (d *Directory) Config() Config { return d.config }
+
+// Recovered says what opening had to do.
+func (d *Directory) Recovered() Recovery { return d.recovery }
+
+// Levers are the operators' levers as they stand.
+func (d *Directory) Levers() Levers { return *d.levers.Load() }
+
+// Stats counts what the memory holds.
+func (d *Directory) Stats() memory.Stats { return d.memory.Stats() }
+
+// Patterns copies the memory.
+func (d *Directory) Patterns() memory.Snapshot { return d.memory.Snapshot() }
+
+// observe has an observer told of every change from now on.
+func (d *Directory) observe(o observer) {
+	_ = d.changing.lock(context.Background()) // such a context never ends
+	defer d.changing.unlock()
+	d.observer = o
+}
+
+// writes says whether changes reach a disk.
+func (d *Directory) writes() bool { return d.journal != nil }
+
+// durable says whether a change is on the disk when it is acknowledged.
+func (d *Directory) durable() bool { return d.journal != nil && d.journal.Durable() }
+
+// usable says whether the memory may be changed. The caller holds changing.
+func (d *Directory) usable() error {
+	switch {
+	case d.closed:
+		return ErrClosed
+	case !d.writes() && !d.volatile:
+		return ErrReadOnly
+	}
+	return nil
+}
+
+// PullLever changes the operators' levers, durably before it answers with
+// what they are now. Batches judged from then on obey.
+func (d *Directory) PullLever(ctx context.Context, change LeverChange) (Levers, error) {
+	var after Levers
+	err := d.change(ctx, func(*memory.Tx) ([]journal.Entry, error) {
+		var err error
+		if after, err = change.apply(d.Levers(), d.now()); err != nil {
+			return nil, err
+		}
+		entry, err := encodeJSON(opLevers, after)
+		return []journal.Entry{entry}, err
+	}, func() {
+		d.levers.Store(&after)
+		d.observer.leversChanged(after)
+	})
+	if err != nil {
+		return Levers{}, fmt.Errorf("safety lever: %w", err)
+	}
+	d.logger.Warn("an operator pulled a safety lever", "tier", after.Tier, "safe_mode", after.SafeMode,
+		"require_human_approval", after.RequireHumanApproval, "by", after.By, "reason", after.Reason)
+	return after, nil
+}
+
+// Close waits for work in hand, saves a checkpoint when outcomes came since
+// the last one, and gives the lock back. When that checkpoint cannot be
+// written the journal still holds every outcome. Later calls answer ErrClosed;
+// a second Close answers what the first did.
+func (d *Directory) Close() error {
+	d.closing.Do(func() {
+		if d.stop != nil {
+			d.stop()
+			d.autosave.Wait()
+		}
+		ctx := context.Background() // it never ends, so the gates answer nil
+		_ = d.saving.lock(ctx)
+		defer d.saving.unlock()
+		var errs []error
+		if d.journal != nil && d.memory != nil && d.journal.Position() != d.saved {
+			if _, err := d.save(ctx, "close"); err != nil {
+				errs = append(errs, fmt.Errorf("%w (the journal holds every outcome)", err))
+			}
+		}
+		_ = d.changing.lock(ctx)
+		defer d.changing.unlock()
+		d.closed = true
+		if d.journal != nil {
+			errs = append(errs, d.journal.Close())
+		}
+		if d.lock != nil {
+			errs = append(errs, d.lock.Close())
+		}
+		d.closeErr = errors.Join(errs...)
+	})
+	return d.closeErr
+}
+
+// nobody is an observer of directories that no engine uses.
+type nobody struct{}
+
+func (nobody) patched([2]patch)     {}
+func (nobody) replaced()            {}
+func (nobody) leversChanged(Levers) {}
+
+// snapshotOf is what a memory is restored from.
+func snapshotOf(set *checkpoints.PatternSet) memory.Snapshot {
+	side := func(from *checkpoints.PatternSide) memory.SideSnapshot {
+		return memory.SideSnapshot{Rows: from.Rows, Timestamps: from.Timestamps, IDs: from.IDs, Importance: from.Importance}
+	}
+	return memory.Snapshot{
+		Width: set.Width, Capacity: set.Capacity, Counter: set.Counter, NextID: set.NextID, Evictions: set.Evictions,
+		Sides: [2]memory.SideSnapshot{memory.Safe: side(&set.Safe), memory.Unsafe: side(&set.Unsafe)},
+	}
+}
+
+// patternSet is what a checkpoint keeps of a memory; its sequence is the
+// store's to give.
+func patternSet(m memory.Snapshot, at time.Time, metadata pickle.Value) *checkpoints.PatternSet {
+	side := func(from *memory.SideSnapshot) checkpoints.PatternSide {
+		return checkpoints.PatternSide{Rows: from.Rows, Timestamps: from.Timestamps, Importance: from.Importance, IDs: from.IDs}
+	}
+	return &checkpoints.PatternSet{
+		Width: m.Width, Capacity: m.Capacity,
+		Safe: side(&m.Sides[memory.Safe]), Unsafe: side(&m.Sides[memory.Unsafe]),
+		Counter: m.Counter, NextID: m.NextID, Evictions: m.Evictions,
+		SaveTime: float64(at.UnixMicro()) / 1e6, Metadata: metadata,
+	}
+}

@@ -1,0 +1,140 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/store"
+)
+
+// Save writes a checkpoint of the memory. reason says who wants it: it is kept
+// in the manifest. Recording waits only while the memory is copied.
+func (d *Directory) Save(ctx context.Context, reason string) (store.Checkpoint, error) {
+	if err := d.saving.lock(ctx); err != nil {
+		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
+	}
+	defer d.saving.unlock()
+	return d.save(ctx, reason)
+}
+
+// save is Save for a caller that holds saving.
+func (d *Directory) save(ctx context.Context, reason string) (store.Checkpoint, error) {
+	if err := d.changing.lock(ctx); err != nil {
+		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
+	}
+	if err := d.savable(); err != nil {
+		d.changing.unlock()
+		return store.Checkpoint{}, err
+	}
+	snapshot, levers := d.memory.Snapshot(), d.Levers()
+	position, err := d.journal.Rotate()
+	d.changing.unlock()
+	if err != nil {
+		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
+	}
+	about, err := aboutCheckpoint(position, levers, reason)
+	if err != nil {
+		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
+	}
+	saved, err := d.store.Save(patternSet(snapshot, d.now(), d.metadata), about)
+	if err != nil {
+		return store.Checkpoint{}, fmt.Errorf("save checkpoint: %w", err)
+	}
+	d.saved = position
+	d.logger.Debug("saved", "path", saved.Path, "sequence", saved.Manifest.Sequence, "reason", reason)
+	d.pruneJournal()
+	return saved, nil
+}
+
+// savable says whether there is somewhere to save to. The caller holds
+// changing.
+func (d *Directory) savable() error {
+	switch {
+	case d.closed:
+		return ErrClosed
+	case !d.writes():
+		return ErrReadOnly
+	}
+	return nil
+}
+
+// pruneJournal drops the segments that no kept checkpoint needs. A failure is
+// no reason to take a saved checkpoint for lost: the segments stay until the
+// next time.
+func (d *Directory) pruneJournal() {
+	oldest, err := d.store.OldestKept()
+	if err == nil {
+		_, err = d.journal.Prune(oldest.Sequence)
+	}
+	if err != nil {
+		d.logger.Warn("old journal segments stay", "error", err)
+	}
+}
+
+// Prune drops all but the newest checkpoints, and the journal that only they
+// needed; it answers the paths that are gone.
+func (d *Directory) Prune(ctx context.Context, keep int) ([]string, error) {
+	if err := d.saving.lock(ctx); err != nil {
+		return nil, fmt.Errorf("prune: %w", err)
+	}
+	defer d.saving.unlock()
+	if err := d.changing.lock(ctx); err != nil {
+		return nil, fmt.Errorf("prune: %w", err)
+	}
+	err := d.savable()
+	d.changing.unlock()
+	if err != nil {
+		return nil, err
+	}
+	removed, err := d.store.Prune(keep)
+	if err != nil {
+		return removed, fmt.Errorf("prune: %w", err)
+	}
+	d.pruneJournal()
+	return removed, nil
+}
+
+// startAutosave saves when outcomes came since the last checkpoint, every
+// while, until Close.
+func (d *Directory) startAutosave(every time.Duration) {
+	ctx, stop := context.WithCancel(context.Background())
+	d.stop = stop
+	d.autosave.Go(func() {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				d.saveIfChanged(ctx)
+			}
+		}
+	})
+}
+
+// saveIfChanged is one round of autosave. A failure is logged and tried again
+// the next time: the journal holds what the checkpoint would.
+func (d *Directory) saveIfChanged(ctx context.Context) {
+	if err := d.saving.lock(ctx); err != nil {
+		return
+	}
+	defer d.saving.unlock()
+	if d.journal.Position() == d.saved {
+		return
+	}
+	if _, err := d.save(ctx, "auto"); err != nil && ctx.Err() == nil {
+		d.logger.Error("automatic checkpoint failed, the journal holds every outcome", "error", err)
+	}
+}
+
+// aboutCheckpoint is what a manifest says beside what the store knows.
+func aboutCheckpoint(at journal.Position, levers Levers, reason string) (store.About, error) {
+	entry, err := encodeJSON(opLevers, levers)
+	if err != nil {
+		return store.About{}, err
+	}
+	return store.About{Journal: storePosition(at), Levers: entry.Payload, Reason: reason}, nil
+}
