@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/pickle"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/tensor"
 	"github.com/fdqc-cockpit/fdqc/engine"
 )
 
@@ -312,6 +314,13 @@ func TestStateAlone(t *testing.T) {
 	if a, b := fmt.Sprint(got.Safe, got.Unsafe, got.Counter, got.NextID), fmt.Sprint(source.Patterns.Safe, source.Patterns.Unsafe, source.Patterns.Counter, source.Patterns.NextID); a != b {
 		t.Errorf("memory: got %.300s, want %.300s", a, b)
 	}
+	made, err := checkpoints.ReadValidatorState(filepath.Join(to, "validator_state.pt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := fmt.Sprint(made.Patterns.Safe, made.Patterns.Unsafe), fmt.Sprint(source.Patterns.Safe, source.Patterns.Unsafe); a != b {
+		t.Errorf("patterns inside the state: got %.300s, want %.300s", a, b)
+	}
 	f := report.file(t, "validator_state.pt")
 	if item := f.item(t, "counter"); item.Result != Changed || !strings.Contains(item.How, "largest timestamp") {
 		t.Errorf("counter: got %+v, want changed, from the largest timestamp", item)
@@ -339,6 +348,47 @@ func TestOwnCheckpoint(t *testing.T) {
 	}
 	if item := report.Files[0].item(t, "counter"); item.Result != Taken {
 		t.Errorf("counter: got %+v, want taken", item)
+	}
+}
+
+// TestLeftBehind: the report names what no reader here takes.
+func TestLeftBehind(t *testing.T) {
+	const capacity = 3
+	floats := func(shape ...int64) *tensor.Tensor {
+		n := int64(1)
+		for _, d := range shape {
+			n *= d
+		}
+		values := make([]float32, n)
+		values[n-1] = 1 // a row beyond the count that is not zero
+		return tensor.FromFloat32s(values, shape...)
+	}
+	old := pickle.NewDict(
+		"safe_patterns", floats(capacity, 16), "unsafe_patterns", tensor.FromFloat32s(make([]float32, capacity*16), capacity, 16),
+		"pattern_counts", tensor.FromFloat32s([]float32{1, 0}, 2), "safe_timestamps", floats(capacity), "unsafe_timestamps", floats(capacity),
+		"safe_importance", floats(capacity), "unsafe_importance", floats(capacity), "centroids", floats(2, 2))
+	from := installation(t, map[string]string{"patterns_20240101_000000.pt": string(checkpointOf(t, old))})
+	report, err := Run(t.Context(), Options{From: from, To: filepath.Join(t.TempDir(), "data"), Config: configuration(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := report.Files[0]
+	for _, c := range []struct {
+		key  string
+		want Result
+		how  string
+	}{
+		{"safe_patterns", Changed, "1 of 3 rows, as pattern_counts says; the others are not zero and are left"},
+		{"unsafe_patterns", Taken, "0 of 3 rows, as pattern_counts says"},
+		{"centroids", Unknown, "no key of a pattern checkpoint; left in the source"},
+		{"pattern_ids", Changed, "given 1 to 1, safe rows first"},
+	} {
+		if item := f.item(t, c.key); item.Result != c.want || item.How != c.how {
+			t.Errorf("%s: got %s, %q, want %s, %q", c.key, item.Result, item.How, c.want, c.how)
+		}
+	}
+	if f.Result != Changed {
+		t.Errorf("the file: got %s, want changed", f.Result)
 	}
 }
 

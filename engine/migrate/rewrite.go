@@ -120,13 +120,13 @@ func patternHow(item *Item, v pickle.Value, p *checkpoints.PatternSet, exact boo
 		side = &p.Unsafe
 		fallthrough
 	case "safe_patterns":
-		item.How = join2(item.How, fmt.Sprintf("%d of %d rows, as pattern_counts says", side.Len(), p.Capacity))
+		item.How = both(item.How, fmt.Sprintf("%d of %d rows, as pattern_counts says", side.Len(), p.Capacity))
 		if t, ok := v.(*tensor.Tensor); ok && !zeroBeyond(t, side.Len()) {
 			item.Result, item.How = Changed, item.How+"; the others are not zero and are left"
 		}
 	case "safe_timestamps", "unsafe_timestamps", "safe_pattern_timestamps", "unsafe_pattern_timestamps":
 		if !exact {
-			item.Result, item.How = Changed, join2(item.How, "float32 to int64, the same whole numbers")
+			item.Result, item.How = Changed, both(item.How, "float32 to int64, the same whole numbers")
 		}
 	}
 }
@@ -186,7 +186,8 @@ func projectionItems(root pickle.Value) []Item {
 	return items
 }
 
-func join2(a, b string) string {
+// both joins two remarks.
+func both(a, b string) string {
 	if a == "" {
 		return b
 	}
