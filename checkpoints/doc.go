@@ -3,7 +3,8 @@
 //
 // Files are read once into private memory and parsed strictly by packages container, pickle and tensor; nothing in
 // a file is ever executed. What a Read function returns is complete and valid: every tensor has the expected type and
-// shape, counts are within bounds, no number is NaN or infinite, ids are unique. It shares no memory with the file.
+// shape, counts are within bounds, no number is NaN or infinite, ids are unique. It shares
+// the bytes that were parsed, where tensors lie in one piece, instead of copying them: read only, and alive as long as it is.
 // Errors name the file, the key, what was found and what was expected, and match ErrMalformed; errors of the
 // operating system do not.
 //

@@ -63,7 +63,7 @@ func (f fields) float32s(key string, shape ...int64) ([]float32, error) {
 	return f.finite(key, t)
 }
 
-// finite copies the elements of a tensor that is known to be float32.
+// finite gives the elements of a tensor that is known to be float32, in the file's bytes where they lie in one piece.
 func (f fields) finite(key string, t *tensor.Tensor) ([]float32, error) {
 	values, err := t.Float32s()
 	if err != nil {

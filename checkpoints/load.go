@@ -43,9 +43,32 @@ func readAll(path string) (data []byte, err error) {
 	return data, nil
 }
 
+// ReadOption changes how a Parse function reads.
+type ReadOption func(*tensor.Options)
+
+// maxTrusted is what a trusted file may inflate to, in bytes.
+const maxTrusted = 4 << 30
+
+// Trusted is for bytes that were found to be those that a manifest of our own names: a deflated file may then inflate to
+// 4 GiB and as far as it likes, which tables that are mostly zeros do. Without it the limits are those of files of
+// unknown origin, 48 MiB and 200 times.
+func Trusted() ReadOption {
+	return func(o *tensor.Options) { o.Container.Inflated, o.Container.Ratio = maxTrusted, maxTrusted }
+}
+
+// WriteOption changes how a Write function writes.
+type WriteOption = tensor.SaveOption
+
+// Deflate compresses the tensors of a file. torch.load reads it, but not with mmap=True.
+func Deflate() WriteOption { return tensor.Deflate() }
+
 // load parses a file for a schema: only known classes.
-func load(name string, data []byte) (*tensor.File, error) {
-	f, err := tensor.Load(data, tensor.Options{})
+func load(name string, data []byte, options []ReadOption) (*tensor.File, error) {
+	var o tensor.Options
+	for _, option := range options {
+		option(&o)
+	}
+	f, err := tensor.Load(data, o)
 	if err != nil {
 		return nil, &FileError{File: name, Err: err}
 	}

@@ -8,6 +8,8 @@ import (
 )
 
 // PatternSide is one side of a pattern memory, safe or unsafe; row i of each field belongs to the same pattern.
+//
+// What a Parse function gives shares the bytes of the file: it is read only and keeps them alive.
 type PatternSide struct {
 	// Rows are the patterns one after another, each as wide as the set says.
 	Rows []float32
@@ -34,6 +36,8 @@ type PatternSet struct {
 	Counter int64
 	// NextID is the id of the next new pattern, larger than every one ever given.
 	NextID int64
+	// Evictions is how many patterns were ever evicted; 0 in files that do not say.
+	Evictions int64
 	// Sequence orders checkpoints; 0 in files that carry none.
 	Sequence int64
 	// SaveTime is when it was saved, in seconds since 1970.
@@ -48,8 +52,8 @@ func (p *PatternSet) Validate() error {
 	if p.Width < 1 || p.Capacity < 1 {
 		return fmt.Errorf("pattern set: width %d and capacity %d, expected at least 1", p.Width, p.Capacity)
 	}
-	if p.Counter < 0 || p.Sequence < 0 {
-		return fmt.Errorf("pattern set: counter %d and sequence %d, expected at least 0", p.Counter, p.Sequence)
+	if p.Counter < 0 || p.Sequence < 0 || p.Evictions < 0 {
+		return fmt.Errorf("pattern set: counter %d, evictions %d and sequence %d, expected at least 0", p.Counter, p.Evictions, p.Sequence)
 	}
 	if math.IsNaN(p.SaveTime) || math.IsInf(p.SaveTime, 0) {
 		return fmt.Errorf("pattern set: save time is %v", p.SaveTime)
@@ -100,7 +104,7 @@ func (p *PatternSet) validateSide(name string, s *PatternSide, seen map[int64]bo
 // number gives ids and a counter to patterns that come without: ids 1, 2, … for the safe rows and then the unsafe ones,
 // and the largest timestamp (validator specification, section 4).
 func (p *PatternSet) number() {
-	p.NextID, p.Counter, p.Sequence = 1, 0, 0
+	p.NextID, p.Counter, p.Sequence, p.Evictions = 1, 0, 0, 0
 	for _, s := range []*PatternSide{&p.Safe, &p.Unsafe} {
 		s.IDs = make([]int64, len(s.Timestamps))
 		for i, t := range s.Timestamps {

@@ -14,6 +14,8 @@ const (
 	keyCounter  = "counter"
 	keyNextID   = "next_pattern_id"
 	keySequence = "sequence"
+	// keyEvictions is younger than the others: files without it had the others alone.
+	keyEvictions = "evictions"
 )
 
 // ReadPatterns reads a pattern checkpoint. Without the exact keys, as from Python, the counter is the largest timestamp and
@@ -26,9 +28,10 @@ func ReadPatterns(path string) (*PatternSet, error) {
 	return ParsePatterns(path, data)
 }
 
-// ParsePatterns is ReadPatterns for a file that the caller has read, for instance to verify its signature first.
-func ParsePatterns(name string, data []byte) (*PatternSet, error) {
-	file, err := load(name, data)
+// ParsePatterns is ReadPatterns for a file that the caller has read, for instance to verify its signature first. The set
+// shares data, which must not change as long as it is in use.
+func ParsePatterns(name string, data []byte, options ...ReadOption) (*PatternSet, error) {
+	file, err := load(name, data, options)
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +156,9 @@ func (f fields) exact(p *PatternSet) error {
 			absent = key
 		}
 	}
+	if present == "" && f.has(keyEvictions) {
+		present = keyEvictions
+	}
 	if present == "" {
 		return nil
 	}
@@ -185,7 +191,10 @@ func (f fields) exact(p *PatternSet) error {
 			return err
 		}
 	}
-	return nil
+	if f.has(keyEvictions) {
+		p.Evictions, err = f.int64(keyEvictions)
+	}
+	return err
 }
 
 func (f fields) wholeHead(key string, n, capacity int) ([]int64, error) {

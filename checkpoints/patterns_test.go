@@ -22,7 +22,7 @@ const pythonPatterns = "testdata/checkpoints/patterns_20241024_120000_torch1.13.
 
 func smallSet() *PatternSet {
 	return &PatternSet{
-		Width: 4, Capacity: 3, Counter: 1<<40 + 1, NextID: 8, Sequence: 12, SaveTime: 1.5e9,
+		Width: 4, Capacity: 3, Counter: 1<<40 + 1, NextID: 8, Sequence: 12, Evictions: 3, SaveTime: 1.5e9,
 		Safe: PatternSide{
 			Rows: []float32{1, 2, 0, 0, 3, 4, 0, 0}, Timestamps: []int64{5, 1<<40 + 1}, Importance: []float32{1, 0.5}, IDs: []int64{2, 7},
 		},
@@ -186,6 +186,8 @@ func TestPatternFilesRefused(t *testing.T) {
 		{"counter below times", "counter", pickle.Int(4), "timestamp 5, expected 0 to the counter 4"},
 		{"counter text", "counter", pickle.Str("4"), `is "4", expected an int`},
 		{"sequence negative", "sequence", pickle.Int(-1), "sequence -1"},
+		{"evictions negative", "evictions", pickle.Int(-1), "evictions -1"},
+		{"evictions text", "evictions", pickle.Str("x"), "expected an int"},
 		{"save time text", "save_time", pickle.Str("now"), "expected seconds"},
 		{"save time NaN", "save_time", pickle.Float(math.NaN()), "save time is NaN"},
 		{"version", "version", pickle.Str("2.0"), `expected "1.0"`},

@@ -11,7 +11,7 @@ import (
 // WritePatterns writes a pattern checkpoint: the keys of the Python system in its order, padded with zeros to the
 // capacity, then the exact times, ids and counters. root is the folder within the archive, normally
 // container.Root of the file's name. The set must be valid and must not change meanwhile.
-func WritePatterns(w io.Writer, root string, p *PatternSet) error {
+func WritePatterns(w io.Writer, root string, p *PatternSet, options ...WriteOption) error {
 	if err := p.Validate(); err != nil {
 		return fmt.Errorf("write patterns: %w", err)
 	}
@@ -39,8 +39,9 @@ func WritePatterns(w io.Writer, root string, p *PatternSet) error {
 		keyCounter, pickle.Int(p.Counter),
 		keyNextID, pickle.Int(p.NextID),
 		keySequence, pickle.Int(p.Sequence),
+		keyEvictions, pickle.Int(p.Evictions),
 	)
-	if err := tensor.Save(w, root, d); err != nil {
+	if err := tensor.Save(w, root, d, options...); err != nil {
 		return fmt.Errorf("write patterns: %w", err)
 	}
 	return nil

@@ -25,7 +25,7 @@ func TestPyTorchReadsState(t *testing.T) {
 				return "", err
 			}
 			return SavePatterns(dir, p, noon())
-		}, []string{"safe_timestamps_int64", "unsafe_timestamps_int64", "safe_pattern_ids", "unsafe_pattern_ids", keyCounter, keyNextID, keySequence}},
+		}, []string{"safe_timestamps_int64", "unsafe_timestamps_int64", "safe_pattern_ids", "unsafe_pattern_ids", keyCounter, keyNextID, keySequence, keyEvictions}},
 		{"state", "testdata/checkpoints/validator_state_torch1.13.0.pt", func(fixture string) (string, error) {
 			s, err := ReadValidatorState(fixture)
 			if err != nil {

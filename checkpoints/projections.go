@@ -39,9 +39,10 @@ func ReadProjections(path string) (*Projections, error) {
 	return ParseProjections(path, data)
 }
 
-// ParseProjections is ReadProjections for a file that the caller has read.
-func ParseProjections(name string, data []byte) (*Projections, error) {
-	file, err := load(name, data)
+// ParseProjections is ReadProjections for a file that the caller has read. The weights share data, which must not change as
+// long as they are in use.
+func ParseProjections(name string, data []byte, options ...ReadOption) (*Projections, error) {
+	file, err := load(name, data, options)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func ParseProjections(name string, data []byte) (*Projections, error) {
 }
 
 // WriteProjections writes what ReadProjections reads, in the order of Order or, where that is empty, by width.
-func WriteProjections(w io.Writer, root string, p *Projections) error {
+func WriteProjections(w io.Writer, root string, p *Projections, options ...WriteOption) error {
 	order := p.Order
 	if len(order) == 0 {
 		order = slices.Sorted(maps.Keys(p.ByWidth))
@@ -109,7 +110,7 @@ func WriteProjections(w io.Writer, root string, p *Projections) error {
 			return fmt.Errorf("write projections: %w", err)
 		}
 	}
-	if err := tensor.Save(w, root, d); err != nil {
+	if err := tensor.Save(w, root, d, options...); err != nil {
 		return fmt.Errorf("write projections: %w", err)
 	}
 	return nil

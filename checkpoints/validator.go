@@ -67,9 +67,10 @@ func ReadValidatorState(path string) (*ValidatorState, error) {
 	return ParseValidatorState(path, data)
 }
 
-// ParseValidatorState is ReadValidatorState for a file that the caller has read.
-func ParseValidatorState(name string, data []byte) (*ValidatorState, error) {
-	file, err := load(name, data)
+// ParseValidatorState is ReadValidatorState for a file that the caller has read. The state shares data, which must not
+// change as long as it is in use.
+func ParseValidatorState(name string, data []byte, options ...ReadOption) (*ValidatorState, error) {
+	file, err := load(name, data, options)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +129,7 @@ func (s *ValidatorState) Validate() error {
 }
 
 // WriteValidatorState writes a state_dict that the Python system's load_state_dict takes: its keys, in its order.
-func WriteValidatorState(w io.Writer, root string, s *ValidatorState) error {
+func WriteValidatorState(w io.Writer, root string, s *ValidatorState, options ...WriteOption) error {
 	if err := s.Validate(); err != nil {
 		return fmt.Errorf("write %w", err)
 	}
@@ -154,7 +155,7 @@ func WriteValidatorState(w io.Writer, root string, s *ValidatorState) error {
 	add(slots[stateSlots:])
 	d := pickle.NewDict(pairs...)
 	d.Ordered = true
-	if err := tensor.Save(w, root, d); err != nil {
+	if err := tensor.Save(w, root, d, options...); err != nil {
 		return fmt.Errorf("write validator state: %w", err)
 	}
 	return nil

@@ -121,7 +121,11 @@ func (m *machine) step() error {
 		if err != nil {
 			return err
 		}
-		return m.pushNew(Bytes(b[:len(b):len(b)]), 2*costScalar)
+		b = b[:len(b):len(b)]
+		if m.op == opByteArray8 {
+			return m.pushNew(ByteArray(b), 2*costScalar)
+		}
+		return m.pushNew(Bytes(b), 2*costScalar)
 	case opEmptyList:
 		return m.pushNew(&List{}, costObject)
 	case opEmptyTuple:

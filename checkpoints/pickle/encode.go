@@ -74,6 +74,8 @@ func (e *encoder) save(v Value, depth int) error {
 		return nil
 	case Bytes:
 		return e.saveBytes(v, depth)
+	case ByteArray:
+		return e.saveCall(&Call{Func: Global{e.builtins(), "bytearray"}, Args: NewTuple(Bytes(v))}, depth)
 	case Path:
 		if err := v.check(); err != nil {
 			return err

@@ -357,6 +357,8 @@ func (m *machine) call() error {
 	switch made := made.(type) {
 	case Bytes:
 		cost += 2 * int64(len(made)) // decoded from text
+	case ByteArray:
+		cost += 2 * int64(len(made))
 	case *Set:
 		cost += costItem * int64(len(made.Items))
 	case Path:

@@ -78,19 +78,21 @@ func encodeLatin1(args []Value) (Value, error) {
 	return out, nil
 }
 
+// newByteArray takes bytearray(), bytearray(bytes) and, as Python 2 wrote it, bytearray(text, "latin-1").
 func newByteArray(args []Value) (Value, error) {
 	switch len(args) {
 	case 0:
-		return Bytes{}, nil
-	case 2:
-		if args[1] != (Value(Str("latin-1"))) {
-			return nil, fmt.Errorf("bytearray by %s, expected \"latin-1\"", Describe(args[1]))
+		return ByteArray{}, nil
+	case 1:
+		if b, ok := args[0].(Bytes); ok {
+			return ByteArray(b), nil
 		}
-		return encodeLatin1([]Value{args[0], Str("latin1")})
+	case 2:
+		if args[1] == (Value(Str("latin-1"))) {
+			v, err := encodeLatin1([]Value{args[0], Str("latin1")})
+			b, _ := v.(Bytes)
+			return ByteArray(b), err
+		}
 	}
-	b, ok := args[0].(Bytes)
-	if !ok || len(args) != 1 {
-		return nil, fmt.Errorf("bytearray of %s, expected bytes", Describe(args[0]))
-	}
-	return b, nil
+	return nil, errors.New("bytearray of other arguments than bytes")
 }

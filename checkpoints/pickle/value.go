@@ -31,7 +31,10 @@ type Complex complex128
 // Str is a Python str.
 type Str string
 
-// Bytes is a Python bytes or bytearray. Decode gives slices of its input, not to be written to.
+// ByteArray is a Python bytearray, otherwise as Bytes.
+type ByteArray []byte
+
+// Bytes is a Python bytes. Decode gives slices of its input, not to be written to.
 type Bytes []byte
 
 // Text is a string that Encode remembers by identity: two Texts with equal content are written twice, as
@@ -303,6 +306,8 @@ func Describe(v Value) string {
 		return fmt.Sprintf("%.60q", string(v))
 	case Bytes:
 		return fmt.Sprintf("%d bytes", len(v))
+	case ByteArray:
+		return fmt.Sprintf("bytearray of %d", len(v))
 	case *List:
 		return fmt.Sprintf("list of %d", len(v.Items))
 	case *Tuple:

@@ -116,6 +116,8 @@ func collect(path string, v pickle.Value, out map[string]fact) {
 		out[path] = fact{Kind: "str", Text: string(v)}
 	case pickle.Bytes:
 		out[path] = fact{Kind: "bytes", Text: hex.EncodeToString(v)}
+	case pickle.ByteArray:
+		out[path] = fact{Kind: "bytearray", Text: hex.EncodeToString(v)}
 	case pickle.Path:
 		out[path] = fact{Kind: "path", Text: v.String()}
 	case pickle.DateTime:

@@ -117,7 +117,7 @@ def walk(path, value, out):
     elif isinstance(value, (set, frozenset)):
         out[path] = {"kind": type(value).__name__, "shape": [len(value)], "text": str(sorted(value))}
     elif isinstance(value, (bytes, bytearray)):
-        out[path] = {"kind": "bytes", "text": value.hex()}
+        out[path] = {"kind": type(value).__name__, "text": value.hex()}
     elif isinstance(value, complex):
         out[path] = {"kind": "complex", "text": bits(value.real) + bits(value.imag)}
     elif isinstance(value, float):
