@@ -75,11 +75,35 @@ func (a *ArchiveWriter) Close() error {
 type Archive struct {
 	entries map[string]*zip.File
 	names   []string
+	other   string // the first entry that is no array
+}
+
+// maxDirectory bounds what the zip package reads before its first answer: each entry takes 46 bytes or more there and some
+// hundred in memory.
+const maxDirectory = 8 << 20
+
+// budget is a source that fails when more was read than is left, until it is opened.
+type budget struct {
+	src  io.ReaderAt
+	left int64
+	open bool
+}
+
+func (b *budget) ReadAt(p []byte, at int64) (int, error) {
+	if b.open {
+		return b.src.ReadAt(p, at)
+	}
+	if b.left -= int64(len(p)); b.left < 0 {
+		return 0, fmt.Errorf("%w: its directory has more than %d bytes", ErrTooLarge, maxDirectory)
+	}
+	return b.src.ReadAt(p, at)
 }
 
 // OpenArchive reads the directory of the zip archive of size bytes in src. Two entries of one name are ErrHeader.
 func OpenArchive(src io.ReaderAt, size int64) (*Archive, error) {
-	directory, err := zip.NewReader(src, size)
+	limited := &budget{src: src, left: maxDirectory}
+	directory, err := zip.NewReader(limited, size)
+	limited.open = true
 	if err != nil {
 		return nil, fmt.Errorf("open npz: not a zip archive, or cut short: %w", err)
 	}
@@ -87,6 +111,9 @@ func OpenArchive(src io.ReaderAt, size int64) (*Archive, error) {
 	for _, entry := range directory.File {
 		name, isArray := strings.CutSuffix(entry.Name, extension)
 		if !isArray {
+			if a.other == "" {
+				a.other = entry.Name
+			}
 			continue
 		}
 		if a.entries[name] != nil {

@@ -7,6 +7,10 @@
 // not the literal NumPy writes is [ErrHeader]; a shape too large for this package is [ErrTooLarge]. No input panics, and
 // none makes the package allocate more than [MaxHeaderBytes] and [MaxRowBytes] ask for.
 //
+// [ReadArrays] and [ReadArray] take whole files from memory instead, for listing and converting: they read all numeric
+// types and Fortran order, share the bytes that they were given and inflate compressed entries within a limit; [Saver]
+// and [WriteArray] write them.
+//
 // Written files load with numpy.load(allow_pickle=False). An [ArchiveWriter] learns the number of rows only at the end,
 // so it spools each array to an unnamed temporary file and assembles the archive (entries stored, not compressed) in
 // Finish.

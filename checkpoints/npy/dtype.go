@@ -10,11 +10,14 @@ type Kind byte
 
 // The kinds that this package reads and writes.
 const (
-	Float Kind = 'f' // IEEE 754, little-endian, 4 or 8 bytes
-	Int   Kind = 'i' // two's complement, little-endian, 8 bytes
+	Float Kind = 'f' // IEEE 754, little-endian, 4 or 8 bytes; in whole arrays also 2
+	Int   Kind = 'i' // two's complement, little-endian, 8 bytes; in whole arrays also 1, 2 and 4
 	Bool  Kind = 'b' // one byte, 0 or 1
 	Text  Kind = 'U' // fixed-width UTF-32, little-endian, zero-padded
 	Bytes Kind = 'S' // fixed-width bytes, zero-padded, read as UTF-8
+
+	Uint    Kind = 'u' // little-endian, 1 to 8 bytes, in whole arrays only
+	Complex Kind = 'c' // two floats of 4 or 8 bytes, in whole arrays only
 )
 
 // maxTextWidth bounds the characters of a fixed-width text, so that a row stays within MaxRowBytes.
@@ -36,6 +39,9 @@ func (d DType) String() string {
 	case Bool:
 		return "|b" + strconv.Itoa(d.Size)
 	default:
+		if d.Size == 1 {
+			return "|" + string(rune(d.Kind)) + "1"
+		}
 		return "<" + string(rune(d.Kind)) + strconv.Itoa(d.Size)
 	}
 }
@@ -57,10 +63,29 @@ func (d DType) supported() bool {
 	return false
 }
 
-// ParseDType reads a type as NumPy's header spells it. A type that is not read here is ErrUnsupported with its name.
-func ParseDType(descr string) (DType, error) {
+// whole tells whether the type can be read and written as part of a whole array.
+func (d DType) whole() bool {
+	switch d.Kind {
+	case Int, Uint:
+		return d.Size == 1 || d.Size == 2 || d.Size == 4 || d.Size == 8
+	case Float:
+		return d.Size == 2 || d.Size == 4 || d.Size == 8
+	case Complex:
+		return d.Size == 8 || d.Size == 16
+	}
+	return d.supported()
+}
+
+// ParseDType reads a type of a Reader as NumPy's header spells it. Another type is ErrUnsupported with its name.
+func ParseDType(descr string) (DType, error) { return parseDType(descr, DType.supported) }
+
+func parseDType(descr string, known func(DType) bool) (DType, error) {
+	expected := "'<f4', '<f8', '<i8', '|b1', '<U…' or '|S…'"
+	if known(DType{Kind: Complex, Size: 8}) {
+		expected = "a number, '|b1', '<U…' or '|S…'"
+	}
 	refuse := func(name string) (DType, error) {
-		return DType{}, fmt.Errorf("%w: dtype %q is %s, expected '<f4', '<f8', '<i8', '|b1', '<U…' or '|S…'", ErrUnsupported, descr, name)
+		return DType{}, fmt.Errorf("%w: dtype %q is %s, expected %s", ErrUnsupported, descr, name, expected)
 	}
 	if len(descr) < 2 {
 		return refuse("no dtype known here")
@@ -90,7 +115,7 @@ func ParseDType(descr string) (DType, error) {
 		}
 		dtype.Size = int(size) * 4
 	}
-	if !dtype.supported() {
+	if !known(dtype) {
 		return refuse(name)
 	}
 	return dtype, nil

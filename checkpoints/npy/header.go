@@ -31,12 +31,24 @@ type Header struct {
 // ReadHeader reads magic, version and dictionary from r, and not one byte more. The header it returns is one that this
 // package can read: supported type, C order, a size in bytes that fits in 63 bits.
 func ReadHeader(r io.Reader) (Header, error) {
-	var start [8]byte
-	if err := readPart(r, start[:], 0, 10); err != nil {
+	h, fortran, err := readHeader(r, DType.supported)
+	if err == nil && fortran {
+		err = fmt.Errorf("%w: fortran_order is True (columns first), expected C order: save numpy.ascontiguousarray of it", ErrUnsupported)
+	}
+	if err != nil {
 		return Header{}, err
 	}
+	return h, nil
+}
+
+// readHeader also tells whether the first index varies fastest and that matters.
+func readHeader(r io.Reader, known func(DType) bool) (h Header, fortran bool, err error) {
+	var start [8]byte
+	if err := readPart(r, start[:], 0, 10); err != nil {
+		return h, false, err
+	}
 	if string(start[:6]) != magic {
-		return Header{}, fmt.Errorf("%w: it begins with %q, expected %q", ErrHeader, start[:6], magic)
+		return h, false, fmt.Errorf("%w: it begins with %q, expected %q", ErrHeader, start[:6], magic)
 	}
 	major, minor := start[6], start[7]
 	sizeBytes := 2
@@ -44,36 +56,33 @@ func ReadHeader(r io.Reader) (Header, error) {
 		sizeBytes = 4
 	}
 	if major < 1 || major > 3 || minor != 0 {
-		return Header{}, fmt.Errorf("%w: format version %d.%d, expected 1.0, 2.0 or 3.0", ErrUnsupported, major, minor)
+		return h, false, fmt.Errorf("%w: format version %d.%d, expected 1.0, 2.0 or 3.0", ErrUnsupported, major, minor)
 	}
 	var length [4]byte
 	if err := readPart(r, length[:sizeBytes], 8, int64(8+sizeBytes)); err != nil {
-		return Header{}, err
+		return h, false, err
 	}
 	size := int64(binary.LittleEndian.Uint32(length[:])) // the upper half is zero for version 1.0
 	if size > MaxHeaderBytes {
-		return Header{}, fmt.Errorf("%w: a header of %d bytes, expected at most %d", ErrTooLarge, size, MaxHeaderBytes)
+		return h, false, fmt.Errorf("%w: a header of %d bytes, expected at most %d", ErrTooLarge, size, MaxHeaderBytes)
 	}
 	text := make([]byte, size)
 	if err := readPart(r, text, int64(8+sizeBytes), int64(8+sizeBytes)+size); err != nil {
-		return Header{}, err
+		return h, false, err
 	}
 	parsed, err := parseFields(string(text))
 	if err != nil {
-		return Header{}, err
+		return h, false, err
 	}
-	dtype, err := ParseDType(parsed.descr)
+	dtype, err := parseDType(parsed.descr, known)
 	if err != nil {
-		return Header{}, err
+		return h, false, err
 	}
-	if parsed.fortranOrder && len(parsed.shape) > 1 {
-		return Header{}, fmt.Errorf("%w: fortran_order is True (columns first), expected C order: save numpy.ascontiguousarray of it", ErrUnsupported)
-	}
-	h := Header{DType: dtype, Shape: parsed.shape}
+	h = Header{DType: dtype, Shape: parsed.shape}
 	if _, err := h.dataBytes(); err != nil {
-		return Header{}, err
+		return h, false, err
 	}
-	return h, nil
+	return h, parsed.fortranOrder && len(parsed.shape) > 1, nil
 }
 
 // readPart fills part; before bytes of the header came earlier, want is how many it has as far as is known.
@@ -139,8 +148,8 @@ func (h Header) dataBytes() (int64, error) {
 }
 
 // encode returns the header as NumPy writes it: version 1.0, padded so that the data is aligned.
-func (h Header) encode() ([]byte, error) {
-	if !h.DType.supported() {
+func (h Header) encode(known func(DType) bool) ([]byte, error) {
+	if !known(h.DType) {
 		return nil, fmt.Errorf("%w: dtype %s cannot be written", ErrUnsupported, h.DType)
 	}
 	if _, err := h.dataBytes(); err != nil {

@@ -20,7 +20,7 @@ type Writer struct {
 
 // NewWriter writes the header of h to dst. It does not close dst.
 func NewWriter(dst io.Writer, h Header) (*Writer, error) {
-	encoded, err := h.encode()
+	encoded, err := h.encode(DType.supported)
 	if err != nil {
 		return nil, err
 	}
