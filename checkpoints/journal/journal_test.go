@@ -21,7 +21,7 @@ func sample(t testing.TB, o Options) []Position {
 	all = append(all, mustAppend(t, j, entry("one"), entry("")))
 	all = append(all, mustAppend(t, j, entry("three")))
 	mustRotate(t, j)
-	all = append(all, mustAppend(t, j, entry("four"), entry("five"), Entry{Type: 255, Payload: make([]byte, 700)}))
+	all = append(all, mustAppend(t, j, entry("four"), entry("five"), Entry{Type: 255, Payload: bytes.Repeat([]byte{6}, 700)}))
 	mustRotate(t, j)
 	all = append(all, mustAppend(t, j, entry("seven")))
 	all = append(all, mustAppend(t, j, entry("eight")))

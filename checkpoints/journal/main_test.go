@@ -31,7 +31,7 @@ var (
 
 func newKey(seed byte) *testKey {
 	return &testKey{
-		id:      fmt.Sprintf("%031x%x", seed, seed%16)[:30], // no multiple of 8: the padding is tested too
+		id:      fmt.Sprintf("%030x", seed), // no multiple of 8: the padding is tested too
 		private: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)),
 	}
 }
