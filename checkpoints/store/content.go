@@ -47,13 +47,21 @@ func hashRecord(f *zip.File) (sum string, size int64, err error) {
 	return hex.EncodeToString(h.Sum(nil)), size, nil
 }
 
-// check compares a file's bytes with what its manifest says, the whole first and then each record.
-func (c *Content) check(path string, data []byte) error {
+// checkWhole compares a file's bytes with what its manifest says of the whole.
+func (c *Content) checkWhole(path string, data []byte) error {
 	if int64(len(data)) != c.Size {
 		return damaged(path, "it has %d bytes, its manifest says %d", len(data), c.Size)
 	}
 	if sum := hashBytes(data); sum != c.SHA256 {
 		return damaged(path, "its SHA-256 is %s, its manifest says %s%s", sum, c.SHA256, c.differing(data))
+	}
+	return nil
+}
+
+// check compares a file's bytes with what its manifest says, the whole first and then each record.
+func (c *Content) check(path string, data []byte) error {
+	if err := c.checkWhole(path, data); err != nil {
+		return err
 	}
 	records, err := recordsOf(bytes.NewReader(data), c.Size)
 	if err != nil {
@@ -79,7 +87,7 @@ func (c *Content) differing(data []byte) string {
 	}
 	for i, f := range z.File {
 		want := c.Records[i]
-		if _, name, _ := strings.Cut(f.Name, "/"); name != want.Name || f.UncompressedSize64 != uint64(want.Size) {
+		if _, name, _ := strings.Cut(f.Name, "/"); name != want.Name || f.UncompressedSize64 != uint64(want.Size) || f.Method != zip.Store {
 			return ""
 		}
 		if sum, _, err := hashRecord(f); err != nil || sum != want.SHA256 {

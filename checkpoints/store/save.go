@@ -84,7 +84,10 @@ func (s *Store) save(p *checkpoints.PatternSet, about About) (c Checkpoint, err 
 		c.Signed, c.KeyID = true, s.key.KeyID()
 	}
 	err = s.place(c.Path, c.Manifest, true, func(w io.Writer) error {
-		return s.writePatterns(w, container.Root(c.Path), &set)
+		if s.deflate {
+			return checkpoints.WritePatterns(w, container.Root(c.Path), &set, checkpoints.Deflate())
+		}
+		return checkpoints.WritePatterns(w, container.Root(c.Path), &set)
 	})
 	if err != nil {
 		return Checkpoint{}, err
@@ -160,11 +163,6 @@ func (s *Store) clean(names []string) error {
 		}
 	}
 	return nil
-}
-
-// writePatterns is the one place that knows of compression.
-func (s *Store) writePatterns(w io.Writer, root string, p *checkpoints.PatternSet) error {
-	return checkpoints.WritePatterns(w, root, p)
 }
 
 // readDirIfThere lists the names in a folder, none when it is absent.

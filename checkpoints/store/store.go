@@ -106,14 +106,32 @@ func (s *Store) List() ([]Checkpoint, error) {
 	return list, err
 }
 
-// list also gives all names in the directory.
+// list also gives all names in the directory. It looks again when a checkpoint vanished meanwhile, or when there seems to be
+// none: to take a directory for empty because a writer was replacing everything in it would be to forget it all.
 func (s *Store) list() (list []Checkpoint, names []string, err error) {
+	empty := false
+	for try := 1; ; try++ {
+		var vanished bool
+		list, names, vanished, err = s.scan()
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case !vanished && (len(list) > 0 || len(names) == 0 || empty):
+			return list, names, nil
+		case try == vanishTries:
+			return nil, nil, fmt.Errorf("list checkpoints: those of %s vanished %d times while they were looked at", s.dir, try)
+		}
+		empty = !vanished
+	}
+}
+
+func (s *Store) scan() (list []Checkpoint, names []string, vanished bool, err error) {
 	entries, err := s.ops.readDir(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
+		return nil, nil, false, nil
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("list checkpoints: %w", err)
+		return nil, nil, false, fmt.Errorf("list checkpoints: %w", err)
 	}
 	var numbered, others []Checkpoint
 	for _, e := range entries {
@@ -123,7 +141,8 @@ func (s *Store) list() (list []Checkpoint, names []string, err error) {
 		}
 		c, there := s.inspect(filepath.Join(s.dir, e.Name()))
 		switch {
-		case !there: // rotated away meanwhile
+		case !there:
+			vanished = true
 		case c.Manifest != nil:
 			numbered = append(numbered, c)
 		default:
@@ -145,7 +164,7 @@ func (s *Store) list() (list []Checkpoint, names []string, err error) {
 		}
 		numbered = slices.Insert(numbered, at, c)
 	}
-	return numbered, names, nil
+	return numbered, names, vanished, nil
 }
 
 // inspect reads the manifest of a file and looks whether the file is there and as long as it should be.
