@@ -8,7 +8,8 @@ import (
 )
 
 // Create makes a journal that continues from a position, durable on return. The folder is made with mode 0700; its parent must
-// be there. A journal in it is ErrExists.
+// be there. A journal in it is ErrExists, unless
+// it is an empty one at that position.
 func Create(o Options, at Position) (*Journal, error) {
 	o, err := o.completeWriter()
 	if err != nil {
@@ -36,13 +37,13 @@ func create(o Options, at Position) (*Journal, error) {
 		return nil, err
 	}
 	if len(sources) > 0 {
-		// A crash may have left a first segment without a whole header, which never held anything.
+		// A crash may have left a first segment without a whole header, or with nothing but one: this journal was being made.
 		w := newWalker(&o, Position{}, nil)
 		w.reached = true
 		if err := w.segment(sources[0], len(sources) == 1); err != nil {
 			return nil, errors.Join(ErrExists, err)
 		}
-		if len(w.segments) > 0 {
+		if len(w.segments) > 0 && (len(sources) > 1 || w.recovery.Commits > 0 || w.position != at) {
 			return nil, fmt.Errorf("%w: %s", ErrExists, sources[0].path)
 		}
 		if err := o.ops.discard(o.Dir, sources[0].path); err != nil {
