@@ -75,12 +75,12 @@ func fill(config Config, c Contents, logger hclog.Logger) error {
 			return err
 		}
 	}
-	k, err := openKeys(&config, true, logger)
+	o := newOptions([]Option{WithLogger(logger)})
+	k, err := openKeys(&config, true, o.logger)
 	if err != nil {
 		return err
 	}
-	o := newOptions([]Option{WithLogger(logger)})
-	files, err := openStore(&config, k, logger, o.now)
+	files, err := openStore(&config, k, o.logger, o.now)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,6 @@ type Directory struct {
 	first       *checkpoints.PatternSet // that a fresh directory begins with; nil: empty
 	metadata    pickle.Value            // of the newest checkpoint, carried on
 	recovery    Recovery
-	replacedAt  int64 // sequence of the checkpoint whose replacement record the replay met
 
 	memory *memory.Memory
 	levers atomic.Pointer[Levers]

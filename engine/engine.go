@@ -64,8 +64,14 @@ func newOptions(opts []Option) options {
 	return o
 }
 
-// WithLogger gives the engine a logger; without one it is silent.
-func WithLogger(l hclog.Logger) Option { return func(o *options) { o.logger = l } }
+// WithLogger gives the engine a logger; without one, or with nil, it is silent.
+func WithLogger(l hclog.Logger) Option {
+	return func(o *options) {
+		if l != nil {
+			o.logger = l
+		}
+	}
+}
 
 // WithClock gives the engine another clock, for tests.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }

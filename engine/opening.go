@@ -103,8 +103,9 @@ func (d *Directory) read(keys *keys) error {
 		return err
 	}
 	if loaded != nil && loaded.Manifest != nil {
-		d.recovery.Journal, err = journal.Replay(options, from, d.replayer(loaded))
-		return err
+		r := &replay{directory: d, options: options, from: from, started: loaded.Manifest.Sequence, memory: d.memory, levers: d.Levers()}
+		d.recovery.Journal, err = journal.Replay(options, from, r.record)
+		return d.replayed(r, err)
 	}
 	return d.refuseJournal(options)
 }
@@ -128,7 +129,9 @@ func (d *Directory) openToWrite(keys *keys, anySize bool) error {
 	if loaded == nil || loaded.Manifest == nil {
 		return d.startFresh(options, anySize)
 	}
-	if d.journal, d.recovery.Journal, err = journal.Open(options, from, d.replayer(loaded)); err != nil {
+	r := &replay{directory: d, options: options, from: from, started: loaded.Manifest.Sequence, memory: d.memory, levers: d.Levers()}
+	d.journal, d.recovery.Journal, err = journal.Open(options, from, r.record)
+	if err := d.replayed(r, err); err != nil {
 		return err
 	}
 	d.saved = from
@@ -136,7 +139,7 @@ func (d *Directory) openToWrite(keys *keys, anySize bool) error {
 		d.logger.Warn("the journal ended in a commit that was never completed, nobody was told of it: cut",
 			"segment", d.recovery.Journal.CutSegment, "bytes", cut)
 	}
-	if err := d.finishReplacement(loaded); err != nil {
+	if err := d.finishReplacement(loaded, r); err != nil {
 		return err
 	}
 	return d.fit(anySize, d.journaledResize)
@@ -183,33 +186,6 @@ func (d *Directory) beginFresh() (err error) {
 		d.memoryFrom = "empty"
 	}
 	return err
-}
-
-// replayer applies the journal's records after a checkpoint.
-func (d *Directory) replayer(loaded *store.Loaded) func(journal.Record) error {
-	started := loaded.Manifest.Sequence
-	return func(r journal.Record) error {
-		d.recovery.Replayed++
-		switch r.Type {
-		case opLevers:
-			levers, err := parseLevers(r.Payload)
-			if err != nil {
-				return fmt.Errorf("%w: %w", errOperation, err)
-			}
-			d.levers.Store(&levers)
-			return nil
-		case opReplaced:
-			return d.replayReplacement(r, started)
-		default:
-			tx := d.memory.Begin()
-			defer tx.Rollback()
-			if err := replayOperation(tx, d.config.Safety.WorkspaceDim, r); err != nil {
-				return err
-			}
-			tx.Commit()
-			return nil
-		}
-	}
 }
 
 // refuseJournal answers an error when a journal holds records although no

@@ -60,10 +60,12 @@ type replacement struct {
 	Sequence int64 `json:"sequence"`
 	// Source is the sequence of the older checkpoint that it was taken
 	// from, 0 when it came from outside.
-	Source int64  `json:"source,omitempty"`
-	NextID int64  `json:"next_pattern_id"`
-	By     string `json:"by"`
-	Reason string `json:"reason"`
+	Source int64 `json:"source,omitempty"`
+	// Position is the journal record up to which Source holds the journal.
+	Position int64  `json:"position,omitempty"`
+	NextID   int64  `json:"next_pattern_id"`
+	By       string `json:"by"`
+	Reason   string `json:"reason"`
 }
 
 // encodeJSON is the record of something rare.

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -177,7 +176,7 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, pull *
 	}
 	d.observer.replaced()
 	d.metadata = source.set.Metadata
-	record := replacement{Sequence: saved.Manifest.Sequence, Source: source.sequence, NextID: next.NextID, By: by, Reason: reason}
+	record := replacement{Sequence: saved.Manifest.Sequence, Source: source.sequence, Position: source.position.Sequence, NextID: next.NextID, By: by, Reason: reason}
 	if err := d.journalReplacement(record); err != nil {
 		return nil, fmt.Errorf("%s is the memory now, its record follows with the next change: %w", saved.Path, err)
 	}
@@ -258,52 +257,14 @@ func (d *Directory) journaledResize(capacity int) error {
 	return nil
 }
 
-// replayReplacement changes over to another checkpoint's memory where the
-// journal says that it happened, unless the replay began at that very
-// checkpoint.
-func (d *Directory) replayReplacement(r journal.Record, started int64) error {
-	var record replacement
-	if err := json.Unmarshal(r.Payload, &record); err != nil {
-		return fmt.Errorf("%w: %w", errOperation, err)
-	}
-	if record.Sequence == started {
-		d.replacedAt = started
-		return nil
-	}
-	list, err := d.store.List()
-	if err != nil {
-		return err
-	}
-	for _, sequence := range []int64{record.Sequence, record.Source} {
-		for _, c := range list {
-			if sequence == 0 || c.Manifest == nil || c.Manifest.Sequence != sequence {
-				continue
-			}
-			set, err := d.store.Read(c)
-			if err != nil {
-				d.logger.Warn("checkpoint does not verify", "path", c.Path, "error", err)
-				continue
-			}
-			next := snapshotOf(set)
-			next.NextID = record.NextID
-			d.metadata = set.Metadata
-			if set.Width != d.memory.Width() {
-				return &MismatchError{Setting: "safety.workspace_dim", Want: d.memory.Width() / 2, File: c.Path, Got: set.Width / 2}
-			}
-			return d.memory.Reset(next, set.Capacity)
-		}
-	}
-	return fmt.Errorf("journal record %d changes over to checkpoint %d, which is damaged or gone: %w", r.Sequence, record.Sequence, store.ErrNoneLeft)
-}
-
 // finishReplacement adds the record of a replacement whose writer ended
 // between its checkpoint and its record.
-func (d *Directory) finishReplacement(loaded *store.Loaded) error {
+func (d *Directory) finishReplacement(loaded *store.Loaded, r *replay) error {
 	reason := loaded.Manifest.Reason
-	if reason != "rollback" && reason != "restore" || d.replacedAt == loaded.Manifest.Sequence {
+	if reason != "rollback" && reason != "restore" || r.met {
 		return nil
 	}
-	if d.recovery.Replayed > 0 {
+	if r.count > 0 {
 		return fmt.Errorf("%s was put in by a %s that the journal after it does not begin with: %w", loaded.Path, reason, errOperation)
 	}
 	return d.journalReplacement(replacement{

@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/store"
+	"github.com/fdqc-cockpit/fdqc/engine/memory"
+)
+
+// replay applies the journal's records after a checkpoint to its memory.
+type replay struct {
+	directory *Directory
+	options   journal.Options
+	from      journal.Position // of the checkpoint
+	started   int64            // its sequence
+	until     int64            // the last record that is applied; 0: all
+
+	memory *memory.Memory
+	levers Levers
+	count  int64 // records seen
+	met    bool  // the record of the checkpoint's own replacement came
+}
+
+// errUntil ends a replay that has seen enough.
+var errUntil = errors.New("replay is complete")
+
+// replayed takes over what a replay made.
+func (d *Directory) replayed(r *replay, err error) error {
+	d.recovery.Replayed = r.count
+	d.levers.Store(&r.levers)
+	return err
+}
+
+// record applies one record.
+func (r *replay) record(record journal.Record) error {
+	if r.until > 0 && record.Sequence > r.until {
+		return errUntil
+	}
+	r.count++
+	switch record.Type {
+	case opLevers:
+		levers, err := parseLevers(record.Payload)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errOperation, err)
+		}
+		r.levers = levers
+		return nil
+	case opReplaced:
+		return r.replaced(record)
+	default:
+		tx := r.memory.Begin()
+		defer tx.Rollback() // does nothing after Commit
+		if err := replayOperation(tx, r.memory.Width()/2, record); err != nil {
+			return err
+		}
+		tx.Commit()
+		return nil
+	}
+}
+
+// replaced changes over to another checkpoint's memory where the journal says
+// that it happened, unless the replay began at that very checkpoint. When both
+// the checkpoint and the one that it was taken from are damaged or gone, the
+// latter's memory is what the journal gives up to where it was saved.
+func (r *replay) replaced(record journal.Record) error {
+	var said replacement
+	if err := json.Unmarshal(record.Payload, &said); err != nil {
+		return fmt.Errorf("%w: %w", errOperation, err)
+	}
+	if said.Sequence == r.started {
+		r.met = true
+		return nil
+	}
+	next, err := r.kept(said.Sequence, said.Source)
+	if err != nil {
+		return err
+	}
+	if next == nil && said.Source > 0 && said.Position >= r.from.Sequence {
+		if next, err = r.again(said.Position); err != nil {
+			return err
+		}
+	}
+	if next == nil {
+		return fmt.Errorf("journal record %d changes over to checkpoint %d, which is damaged or gone: %w", record.Sequence, said.Sequence, store.ErrNoneLeft)
+	}
+	next.NextID = said.NextID
+	return r.memory.Reset(*next, next.Capacity)
+}
+
+// kept reads the first of the checkpoints with these sequences that verifies;
+// nil: none does.
+func (r *replay) kept(sequences ...int64) (*memory.Snapshot, error) {
+	d := r.directory
+	list, err := d.store.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, sequence := range sequences {
+		for _, c := range list {
+			if sequence == 0 || c.Manifest == nil || c.Manifest.Sequence != sequence {
+				continue
+			}
+			set, err := d.store.Read(c)
+			if err != nil {
+				d.logger.Warn("checkpoint does not verify", "path", c.Path, "error", err)
+				continue
+			}
+			d.metadata = set.Metadata
+			snapshot := snapshotOf(set)
+			return &snapshot, nil
+		}
+	}
+	return nil, nil
+}
+
+// again replays from the checkpoint up to a record.
+func (r *replay) again(until int64) (*memory.Snapshot, error) {
+	d := r.directory
+	list, err := d.store.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range list {
+		if c.Manifest == nil || c.Manifest.Sequence != r.started {
+			continue
+		}
+		set, err := d.store.Read(c)
+		if err != nil {
+			return nil, err
+		}
+		m, err := memory.Restore(snapshotOf(set), set.Capacity)
+		if err != nil {
+			return nil, err
+		}
+		// A record at until or before it cannot need this one again: the
+		// recursion ends.
+		inner := &replay{directory: d, options: r.options, from: r.from, started: r.started, until: until, memory: m}
+		if until > r.from.Sequence {
+			if _, err := journal.Replay(r.options, r.from, inner.record); err != nil && !errors.Is(err, errUntil) {
+				return nil, err
+			}
+		}
+		snapshot := m.Snapshot()
+		return &snapshot, nil
+	}
+	return nil, nil
+}
