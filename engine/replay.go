@@ -31,6 +31,10 @@ var errUntil = errors.New("replay is complete")
 func (d *Directory) replayed(r *replay, err error) error {
 	d.recovery.Replayed = r.count
 	d.levers.Store(&r.levers)
+	if err == nil && !d.recovery.Journal.Boundary {
+		// Every checkpoint is saved after the segment that continues it was made.
+		return fmt.Errorf("%w: no segment of %s begins at %v, where the checkpoint ends", journal.ErrMissing, r.options.Dir, r.from)
+	}
 	return err
 }
 

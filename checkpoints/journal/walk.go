@@ -12,6 +12,9 @@ import (
 
 // Recovery says what was found in a journal.
 type Recovery struct {
+	// Boundary says that a segment begins where the replay did. Rotate sees to that, so where it was asked for, the lack
+	// of one means that the segment is gone.
+	Boundary bool
 	// First is the position where the kept journal begins, Last where it ends.
 	First, Last Position
 	// Records, Commits and Segments count what is kept; Replayed the records that replay was called with.
@@ -132,6 +135,7 @@ func (w *walker) header(s source, last bool) (bool, error) {
 	}
 	w.segments = append(w.segments, segment{path: s.path, first: h.first, previous: h.previous})
 	w.position, w.next = h.previous, h.first
+	w.recovery.Boundary = w.recovery.Boundary || h.previous == w.from
 	if !started {
 		w.recovery.First = h.previous
 		if !w.reached && h.previous.Sequence > w.from.Sequence {
