@@ -98,15 +98,6 @@ func tree(t testing.TB, dir string) map[string]string {
 	return files
 }
 
-func copyDir(t testing.TB, from string) string {
-	t.Helper()
-	to := t.TempDir()
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
-	return to
-}
-
 // pythonFile writes a checkpoint without a manifest.
 func pythonFile(t testing.TB, dir, name string, counter int64) {
 	t.Helper()
