@@ -77,16 +77,12 @@ func Standard() Registry {
 		{"copyreg", "_reconstructor"}:  {},
 		{"copy_reg", "_reconstructor"}: {},
 	}
-	for _, module := range []string{"builtins", "__builtin__"} {
-		r[Global{module, "set"}] = Class{Reduce: setMaker(false)}
-		r[Global{module, "frozenset"}] = Class{Reduce: setMaker(true)}
-		r[Global{module, "bytearray"}] = Class{Reduce: newByteArray}
-		r[Global{module, "bytes"}] = Class{Reduce: newBytes}
-		r[Global{module, "complex"}] = Class{Reduce: newComplex}
+	for name, reduce := range map[string]Maker{
+		"set": setMaker(false), "frozenset": setMaker(true), "bytearray": newByteArray, "bytes": newBytes, "complex": newComplex,
 		// Names only: what makes the missing values of a defaultdict, and the base of instances.
-		for _, name := range []string{"list", "dict", "tuple", "int", "float", "str", "bool", "object"} {
-			r[Global{module, name}] = Class{}
-		}
+		"list": nil, "dict": nil, "tuple": nil, "int": nil, "float": nil, "str": nil, "bool": nil, "object": nil,
+	} {
+		r[Global{builtins, name}] = Class{Reduce: reduce}
 	}
 	for _, class := range pathClasses {
 		r[Global{"pathlib", class}] = Class{Reduce: pathMaker(class)}

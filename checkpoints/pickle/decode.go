@@ -289,6 +289,12 @@ func (m *machine) global() error {
 			return err
 		}
 	}
+	if g.Module == "__builtin__" {
+		// Python 2's name, which the pickler writes up to protocol 2.
+		if _, known := m.config.Globals[Global{builtins, g.Name}]; known {
+			g.Module = builtins
+		}
+	}
 	if class, ok := m.config.Globals[g]; ok {
 		if class.Value != nil {
 			return m.push(class.Value)

@@ -172,7 +172,7 @@ func TestRefused(t *testing.T) {
 
 func defaulted(pairs ...Value) *Dict {
 	d := NewDict(pairs...)
-	d.Default = Global{"__builtin__", "list"}
+	d.Default = Global{"builtins", "list"}
 	return d
 }
 

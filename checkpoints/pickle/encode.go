@@ -75,14 +75,14 @@ func (e *encoder) save(v Value, depth int) error {
 	case Bytes:
 		return e.saveBytes(v, depth)
 	case ByteArray:
-		return e.saveCall(&Call{Func: Global{e.builtins(), "bytearray"}, Args: NewTuple(Bytes(v))}, depth)
+		return e.saveCall(&Call{Func: Global{builtins, "bytearray"}, Args: NewTuple(Bytes(v))}, depth)
 	case Path:
 		if err := v.check(); err != nil {
 			return err
 		}
-		return e.saveCall(e.standard(v), depth)
+		return e.saveCall(standard(v), depth)
 	case Complex, DateTime, TimeDelta, TimeZone:
-		return e.saveCall(e.standard(v), depth)
+		return e.saveCall(standard(v), depth)
 	case Str, *Text, Global, *List, *Tuple, *Dict, *Call, *Set, *Deque, *Record:
 		if id, ok := e.memo[v]; ok {
 			e.saveGet(id)
@@ -97,8 +97,12 @@ func (e *encoder) save(v Value, depth int) error {
 	case *Text:
 		return e.saveText(v, v.S)
 	case Global:
+		module := v.Module
+		if module == "builtins" && e.protocol < 3 {
+			module = "__builtin__" // as Python 2 calls it
+		}
 		e.out = append(e.out, opGlobal)
-		e.out = append(e.out, v.Module+"\n"+v.Name+"\n"...)
+		e.out = append(e.out, module+"\n"+v.Name+"\n"...)
 		e.savePut(v)
 		return nil
 	case *List:

@@ -7,18 +7,13 @@ import (
 	"math"
 )
 
-// builtins is the module of Python's own names, which protocol 2 calls as Python 2 did.
-func (e *encoder) builtins() string {
-	if e.protocol < 3 {
-		return "__builtin__"
-	}
-	return "builtins"
-}
+// builtins is the module of Python's own names.
+const builtins = "builtins"
 
 // saveBytes writes bytes: before protocol 3 as the text that Latin-1 makes of them.
 func (e *encoder) saveBytes(b Bytes, depth int) error {
 	if e.protocol < 3 {
-		call := &Call{Func: Global{e.builtins(), "bytes"}, Args: &Tuple{}}
+		call := &Call{Func: Global{builtins, "bytes"}, Args: &Tuple{}}
 		if len(b) > 0 {
 			text := make([]rune, len(b))
 			for i, c := range b {
@@ -46,7 +41,7 @@ func (e *encoder) saveSet(s *Set, depth int) error {
 	if s.Frozen {
 		name = "frozenset"
 	}
-	return e.saveReduce(&Call{Func: Global{e.builtins(), name}, Args: NewTuple(&List{Items: s.Items})}, s, depth)
+	return e.saveReduce(&Call{Func: Global{builtins, name}, Args: NewTuple(&List{Items: s.Items})}, s, depth)
 }
 
 func (e *encoder) saveDeque(d *Deque, depth int) error {
@@ -73,13 +68,13 @@ func (e *encoder) saveRecord(r *Record, depth int) error {
 }
 
 // standard is the call by which Python makes a value.
-func (e *encoder) standard(v Value) *Call {
+func standard(v Value) *Call {
 	call := func(module, name string, args ...Value) *Call {
 		return &Call{Func: Global{module, name}, Args: NewTuple(args...)}
 	}
 	switch v := v.(type) {
 	case Complex:
-		return call(e.builtins(), "complex", Float(real(v)), Float(imag(v)))
+		return call(builtins, "complex", Float(real(v)), Float(imag(v)))
 	case Path:
 		return call("pathlib", v.Class, &Text{S: v.Text}) // in one piece: every version joins it again
 	case TimeDelta:
