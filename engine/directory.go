@@ -63,6 +63,7 @@ type Directory struct {
 	waiting  queue
 	saved    journal.Position // of the newest checkpoint; guarded by saving
 	owed     []journal.Entry  // records that come before all others; guarded by changing
+	complete bool             // opening succeeded: what it found may be saved
 	closed   bool             // guarded by changing
 
 	// observer is told of changes that are durable and committed, while
@@ -122,6 +123,7 @@ func openDirectory(config Config, o *options, writes bool, first *checkpoints.Pa
 	if err := d.open(writes, o.anySize); err != nil {
 		return nil, errors.Join(verification(err), d.Close())
 	}
+	d.complete = true
 	if every := time.Duration(config.Persistence.AutoSaveInterval); writes && every > 0 {
 		d.startAutosave(every)
 	}
@@ -218,7 +220,7 @@ func (d *Directory) Close() error {
 		_ = d.saving.lock(ctx)
 		defer d.saving.unlock()
 		var errs []error
-		if d.journal != nil && d.memory != nil && d.journal.Position() != d.saved {
+		if d.complete && d.writes() && d.journal.Position() != d.saved {
 			if _, err := d.save(ctx, "close"); err != nil {
 				errs = append(errs, fmt.Errorf("%w (the journal holds every outcome)", err))
 			}
