@@ -65,18 +65,16 @@ func TestManifest(t *testing.T) {
 
 // FuzzManifest: what is accepted is written again the same.
 func FuzzManifest(f *testing.F) {
-	for _, key := range []*signing.Key{nil, newKey(f)} {
-		text, err := example().seal(key)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(text, true)
-		e, err := signing.OpenEnvelope(text)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(e.Payload[:len(e.Payload)-len(checkTail)], false)
+	text, err := example().seal(nil)
+	if err != nil {
+		f.Fatal(err)
 	}
+	f.Add(text, true)
+	e, err := signing.OpenEnvelope(text)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(e.Payload[:len(e.Payload)-len(checkTail)], false)
 	f.Add([]byte(`{"version":1,"version":2`), false)
 	f.Fuzz(func(t *testing.T, data []byte, sealed bool) {
 		if len(data) > 1<<16 {
