@@ -36,9 +36,19 @@
 //
 // It fails closed: what cannot be judged is blocked, and under the default
 // configuration (safe mode, human approval) no decision is Allow. A batch
-// means its rows one after another, whatever the batch size. Recorded
-// outcomes are on disk when Record returns. A batch sees the memory as it was
-// at one moment.
+// means its rows one after another, whatever the batch size. A batch sees the
+// memory as it was at one moment.
+//
+// # What lasts
+//
+// The memory lies in a [Directory]: signed checkpoints, and a journal of what
+// came since. Recorded outcomes are in the journal, synced, when Record
+// returns. Opening takes the newest checkpoint that verifies and replays the
+// journal, which gives the memory that was there, bit for bit; a damaged
+// checkpoint is set aside and the one before it gives the same. What is
+// unsigned, foreign or missing is a [VerificationError], and nothing is moved.
+// Levers that operators pulled ([Directory.PullLever]) hold whatever the
+// configuration says. JOURNAL.md lists what the journal's records mean.
 //
 // # Who owns what, what blocks
 //
@@ -48,5 +58,7 @@
 // a running batch.
 //
 // A directory has one writer, which holds its lock; [ReadOnly] engines read
-// the newest checkpoint beside it.
+// the newest checkpoint and the journal beside it. Saving and recording never
+// hold up a batch, except for the moment in which new patterns are shown to
+// the validator.
 package engine

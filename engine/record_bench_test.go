@@ -1,0 +1,102 @@
+package engine_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/fdqc-cockpit/fdqc/engine"
+)
+
+// BenchmarkRecord records batches of outcomes into a data directory; every
+// call returns when the batch is durable, so with journal_sync = "always" it
+// measures the disk.
+func BenchmarkRecord(b *testing.B) {
+	for _, sync := range []string{"always", "interval", "never"} {
+		for _, batch := range []int{1, 64, 4096} {
+			b.Run(fmt.Sprintf("sync=%s/batch=%d", sync, batch), func(b *testing.B) {
+				config := inMemory(8)
+				config.Persistence.Dir = filepath.Join(b.TempDir(), "data")
+				config.Persistence.JournalSync = sync
+				e := open(b, config)
+				all := outcomes(normal(1, batch, 8), 8)
+				for b.Loop() {
+					record(b, e, all)
+				}
+				b.ReportMetric(float64(batch)*float64(b.N)/b.Elapsed().Seconds(), "outcomes/s")
+			})
+		}
+	}
+}
+
+// BenchmarkRecordAtOnce is 64 callers of one outcome each, which share syncs.
+func BenchmarkRecordAtOnce(b *testing.B) {
+	config := inMemory(8)
+	config.Persistence.Dir = filepath.Join(b.TempDir(), "data")
+	e := open(b, config)
+	one := outcomes(normal(1, 1, 8), 8)
+	b.SetParallelism(32)
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			record(b, e, one)
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "outcomes/s")
+}
+
+// BenchmarkValidateWhileSaving judges one row after another while checkpoints
+// are saved without a pause, beside the same without any, and reports the
+// slowest and the median call of both: what a save costs a validation.
+func BenchmarkValidateWhileSaving(b *testing.B) {
+	for _, patterns := range []int{1_000, 1_000_000} {
+		config := inMemory(8)
+		config.Persistence.Dir = filepath.Join(b.TempDir(), "data")
+		config.Persistence.AutoSaveInterval = 0
+		config.Persistence.JournalSync = "never"
+		config.Memory.Capacity = patterns
+		e := open(b, config)
+		for left := 2 * patterns; left > 0; left -= engine.MaxBatch {
+			record(b, e, outcomes(normal(uint64(left), min(left, engine.MaxBatch), 8), 8))
+		}
+		for _, saving := range []bool{false, true} {
+			b.Run(fmt.Sprintf("patterns=%d+%d/saving=%v", patterns, patterns, saving), func(b *testing.B) {
+				stop, ended := make(chan struct{}), make(chan int)
+				go func() {
+					saves := 0
+					for saving {
+						select {
+						case <-stop:
+							ended <- saves
+							return
+						default:
+						}
+						if _, err := e.Save(b.Context()); err != nil {
+							b.Error(err)
+						}
+						saves++
+					}
+					ended <- saves
+				}()
+				row, out := normal(3, 1, 8), make([]engine.Verdict, 1)
+				var times []time.Duration
+				for b.Loop() {
+					start := time.Now()
+					if err := e.ValidateInto(b.Context(), engine.Batch{Embeddings: row, Width: 8}, out); err != nil {
+						b.Fatal(err)
+					}
+					times = append(times, time.Since(start))
+				}
+				close(stop)
+				saves := <-ended
+				slices.Sort(times)
+				at := func(q float64) float64 { return float64(times[int(q*float64(len(times)-1))].Microseconds()) }
+				b.ReportMetric(at(0.5), "p50-µs")
+				b.ReportMetric(at(0.999), "p999-µs")
+				b.ReportMetric(at(1), "max-µs")
+				b.ReportMetric(float64(saves), "saves")
+			})
+		}
+	}
+}
