@@ -58,7 +58,7 @@ func ParseVectorMemory(name string, data []byte) (*VectorMemory, error) {
 	// Small texts and dicts take several times their size in a file.
 	file, err := load(name, data, []ReadOption{func(o *tensor.Options) {
 		o.Pickle.Memory = max(48<<20, 4*int64(len(data)))
-		o.Pickle.Values = max(2_000_000, len(data)/16)
+		o.Pickle.Values = max(4_000_000, len(data)/16)
 	}})
 	if err != nil {
 		return nil, err

@@ -2,7 +2,7 @@ package pickle
 
 // Limits bound one Decode. A zero field means its default.
 type Limits struct {
-	// Values is the number of values that may be pushed, 2,000,000 by default.
+	// Values is the number of values that may be pushed, 4,000,000 by default.
 	Values int
 	// Stack is the height of the stack, 1,048,576 by default.
 	Stack int
@@ -17,7 +17,7 @@ type Limits struct {
 
 func (l Limits) withDefaults(input int) Limits {
 	if l.Values <= 0 {
-		l.Values = 2_000_000
+		l.Values = 4_000_000
 	}
 	if l.Stack <= 0 {
 		l.Stack = 1 << 20

@@ -26,7 +26,9 @@ const (
 // Options bound a Load. Zero fields mean the defaults of the packages.
 type Options struct {
 	Container container.Limits
-	Pickle    pickle.Limits
+	// Pickle has one default of its own: values may take 48 MiB, together with what records inflate to, or as much as the
+	// archive has where that is more; in files that are pickles, which hold texts, twice as much.
+	Pickle pickle.Limits
 	// Expanded is how many bytes views may take that are larger than their storage, 64 MiB by default.
 	Expanded int64
 	// Opaque lets classes through that are not known, as symbolic *pickle.Call. For listings only.
@@ -56,14 +58,14 @@ func Load(data []byte, options Options) (*File, error) {
 	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
 		return loadZip(data, options)
 	case bytes.HasPrefix(data, legacyMagic[:8]):
-		r := options.rebuilder(len(data), 0)
+		r := options.rebuilder(len(data), max(minMemory, 2*int64(len(data))))
 		f, err := loadLegacy(data, r.config(options, nil))
 		if err != nil {
 			return nil, err
 		}
 		return f, r.finish()
 	case isPickle(data):
-		r := options.rebuilder(len(data), 0)
+		r := options.rebuilder(len(data), max(minMemory, 2*int64(len(data))))
 		v, err := pickle.Decode(data, r.config(options, nil))
 		if err != nil {
 			return nil, err
@@ -86,17 +88,15 @@ func isPickle(data []byte) bool {
 	return strings.IndexByte("(])}cNILFSVKMJGXTU", data[0]) >= 0 && data[len(data)-1] == '.'
 }
 
-// memory is what the values of a file of size bytes may take by default, in bytes: enough for what real files of that
-// size hold, and little for small ones that ask for much.
-func memory(size int) int64 { return max(48<<20, 2*int64(size)) }
+// minMemory is what the values of a file may take at least, in bytes.
+const minMemory = 48 << 20
 
-// rebuilder gives the budgets of a file whose values are made of size bytes, beside what was inflated.
-func (o Options) rebuilder(size int, inflated int64) *rebuilder {
-	limit := o.Pickle.Memory
-	if limit <= 0 {
-		limit = max(memory(size)-inflated, 8<<20)
+// rebuilder gives the budgets of a file of size bytes; memory is what its values may take by default.
+func (o Options) rebuilder(size int, memory int64) *rebuilder {
+	if o.Pickle.Memory > 0 {
+		memory = o.Pickle.Memory
 	}
-	return &rebuilder{expanded: o.Expanded, views: o.Expanded + 4*int64(size), nested: int64(size), budget: pickle.NewBudget(limit)}
+	return &rebuilder{expanded: o.Expanded, views: o.Expanded + 4*int64(size), nested: int64(size), budget: pickle.NewBudget(memory)}
 }
 
 func loadZip(data []byte, options Options) (*File, error) {
@@ -117,8 +117,8 @@ func loadZip(data []byte, options Options) (*File, error) {
 		return nil
 	}
 	main, _ := archive.Record(container.RecordPickle)
-	r := options.rebuilder(len(main.Data), archive.Inflated())
-	r.views = options.Expanded + 4*(int64(len(data))+archive.Inflated())
+	inflated := archive.Inflated()
+	r := options.rebuilder(len(data)+int(inflated), max(minMemory-inflated, minMemory/6, int64(len(data))))
 	root, err := pickle.Decode(main.Data, r.config(options, table.resolve))
 	if err != nil {
 		return nil, err
