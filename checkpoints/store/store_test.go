@@ -255,7 +255,7 @@ func TestFlips(t *testing.T) {
 			}
 			step := 1
 			if !soak {
-				step = 13
+				step = 37
 			}
 			for i := 0; i < len(whole); i += step {
 				for _, x := range []byte{1, 0x20, 0xff} {
