@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 BUILD ?= build
 override BUILD := $(abspath $(BUILD))
 BENCHFLAGS ?=
-FUZZTIME ?= 1m
+FUZZTIME ?= 10m
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION)
@@ -112,6 +112,10 @@ lint: tools ## run the linters of Go, shell and Python; findings are errors
 .PHONY: soak
 soak: build peers ## run what takes too long for every change: races, fuzzing, endurance
 	@$(with_shim) $(with_peers) FUZZTIME=$(FUZZTIME) scripts/soak
+
+.PHONY: fuzz
+fuzz: build peers ## run every fuzz target for FUZZTIME
+	@$(with_shim) $(with_peers) FUZZTIME=$(FUZZTIME) scripts/fuzz
 
 # ---- measurement ----
 
