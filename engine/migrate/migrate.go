@@ -114,7 +114,7 @@ func (m *migration) run(ctx context.Context) error {
 	if !m.options.DryRun {
 		config, err := m.config(contents)
 		if err == nil {
-			err = create(m.report.To, config, *contents, m.options.Logger)
+			err = engine.CreateDirectory(m.report.To, config, *contents, m.options.Logger)
 		}
 		if err != nil {
 			return fmt.Errorf("migrate: %w", err)
@@ -185,8 +185,15 @@ func (m *migration) take(in *input, entry fs.DirEntry) {
 // parse verifies a file by the strict reader of its kind.
 func (in *input) parse(name string) (err error) {
 	f := in.file
-	if f.Kind == VectorIndex {
+	switch f.Kind {
+	case VectorIndex:
 		return checkJSON(name, in.data)
+	case VectorMemory:
+		memory, err := checkpoints.ParseVectorMemory(name, in.data)
+		if err == nil {
+			f.Items, err = documentItems(name, memory)
+		}
+		return err
 	}
 	if in.root, err = load(name, in.data); err != nil {
 		return err
@@ -253,8 +260,8 @@ func newer(a, b *input) bool {
 }
 
 // assemble decides what becomes of each file that was verified.
-func (m *migration) assemble() *Contents {
-	c := &Contents{Copies: map[string][]byte{}}
+func (m *migration) assemble() *engine.Contents {
+	c := &engine.Contents{Copies: map[string][]byte{}}
 	m.agree()
 	if in := m.usable(Validator); in != nil {
 		c.State = in.state

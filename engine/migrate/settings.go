@@ -18,7 +18,7 @@ const settingsHeader = `# Written by fdqc migrate: what the files of the Python 
 
 // settings decides what goes into fdqc.toml and reports where each value came
 // from. A policy that contradicts the files is an *InputError.
-func (m *migration) settings(c *Contents) error {
+func (m *migration) settings(c *engine.Contents) error {
 	values := map[string]any{
 		// A 1-D embedding moves every element of the reference's state by
 		// its first one (validator specification, section 2, step 2).
@@ -147,7 +147,7 @@ func literal(v any) string {
 
 // config is the configuration that the target is made under: the user's, with
 // the settings that go into it.
-func (m *migration) config(c *Contents) (engine.Config, error) {
+func (m *migration) config(c *engine.Contents) (engine.Config, error) {
 	config := m.options.Config
 	if _, err := toml.Decode(string(c.Settings), &config); err != nil {
 		return config, fmt.Errorf("migrate: settings of the data directory: %w", err)

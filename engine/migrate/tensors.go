@@ -40,6 +40,34 @@ func tensorsOf(file string, root pickle.Value, finite bool) ([]Item, error) {
 	return w.items, err
 }
 
+// documentItems lists the tensors of a vector memory as tensorsOf does.
+func documentItems(file string, m *checkpoints.VectorMemory) ([]Item, error) {
+	w := walker{file: file, finite: true, seen: map[pickle.Value]bool{}}
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		values := []pickle.Entry{{Key: pickle.Str("compression_stats"), Value: e.Stats}}
+		if e.Embedding != nil {
+			values = append(values, pickle.Entry{Key: pickle.Str("embedding"), Value: e.Embedding})
+		}
+		if e.Metadata != nil {
+			values = append(values, pickle.Entry{Key: pickle.Str("metadata"), Value: e.Metadata})
+		}
+		if e.More != nil {
+			values = append(values, e.More.Entries()...)
+		}
+		for _, value := range values {
+			if err := w.visit("entries."+e.ID+"."+keyText(value.Key), value.Value); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if m.Rest == nil {
+		return w.items, nil
+	}
+	err := w.visit("", m.Rest)
+	return w.items, err
+}
+
 func (w *walker) visit(key string, v pickle.Value) error {
 	children := childrenOf(v)
 	t, isTensor := v.(*tensor.Tensor)
