@@ -29,7 +29,7 @@ func layer(pkg string) string {
 		return "models"
 	case under("engine/cmd"):
 		return "command"
-	case under("engine/serve"):
+	case under("engine/serve"), under("engine/control"), under("engine/migrate"):
 		return "serve"
 	case under("bench"):
 		return "bench"
