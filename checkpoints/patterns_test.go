@@ -207,6 +207,27 @@ func TestPatternFilesRefused(t *testing.T) {
 	}
 }
 
+// TestEvictionsAreYounger reads files that were written before evictions were counted, and none that have that count
+// without the other exact keys.
+func TestEvictionsAreYounger(t *testing.T) {
+	d := keysOf(t, patternBytes(t, smallSet()))
+	p, err := ParsePatterns("x", with(t, d, keyEvictions, nil))
+	if err != nil || p.Evictions != 0 || p.Sequence != smallSet().Sequence {
+		t.Errorf("without evictions: got %+v (%v), want the rest", p, err)
+	}
+	python, err := os.ReadFile(filepath.FromSlash(pythonPatterns))
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone := keysOf(t, python)
+	if err := alone.Add(pickle.Str(keyEvictions), pickle.Int(1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParsePatterns("x", with(t, alone, "no such key", nil)); err == nil || !strings.Contains(err.Error(), `"evictions" is there`) {
+		t.Errorf("evictions alone: got %v, want an error", err)
+	}
+}
+
 // TestPatternsIgnoredBeyondCount does not look at rows that are not in use.
 func TestPatternsIgnoredBeyondCount(t *testing.T) {
 	d := keysOf(t, patternBytes(t, smallSet()))

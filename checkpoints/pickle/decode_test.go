@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"os"
+	"path/filepath"
 	"reflect"
 	"runtime"
 	"strings"
@@ -319,19 +321,39 @@ func FuzzDecode(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	for _, seed := range []string{
+		"(dp0\nVa\np1\nI1\nsV\\u20ac\nL5L\ns.", "(lp0\nF1e-05\naI01\naS'x\\n'\nag0\na.", "ccopy_reg\n_reconstructor\n(cvm\nEntry\nc__builtin__\nobject\nNtR(dVa\nI1\nsb.",
+		"\x80\x02cpathlib\nPosixPath\n(U\x01/U\x04dataU\x03a.ptR.", "\x80\x03cdatetime\ndatetime\nC\x0a\x07\xe8\x02\x1d\x01\x02\x03\x00\x00\x09\x85R.",
+		"\x80\x02ccollections\ndeque\n)K\x03\x86R(K\x01K\x02e.", "\x80\x02ccollections\ndefaultdict\nc__builtin__\nlist\n\x85RU\x01aNs.", "\x80\x02cvm\nEntry\n)\x81N}U\x01aK\x01s\x86b.",
+	} {
+		f.Add([]byte(seed))
+	}
+	files, err := filepath.Glob(filepath.Join("..", "testdata", "pt", "pickle", "*.pkl"))
+	if err != nil || len(files) < 15 {
+		f.Fatalf("got %d seeds (%v), want at least 15", len(files), err)
+	}
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 16<<10 {
 			t.Skip("larger than the size cap")
 		}
-		v, err := Decode(data, config())
+		c := config()
+		c.Opaque = true
+		v, err := Decode(data, c)
 		if err != nil {
 			return
 		}
 		out, err := Encode(v, nil)
 		if err != nil {
-			return // bytes and sets are not written
+			return // unknown objects are not written
 		}
-		again, err := Decode(out, config())
+		again, err := Decode(out, c)
 		if err != nil {
 			t.Fatalf("read %q, wrote %q: %v", data, out, err)
 		}

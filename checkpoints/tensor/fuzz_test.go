@@ -2,6 +2,7 @@ package tensor_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -24,6 +25,16 @@ func FuzzLoad(f *testing.F) {
 		}
 		if len(data) < 8<<10 {
 			f.Add(data)
+		}
+	}
+	for name, value := range cases() {
+		var deflated, dumped bytes.Buffer
+		if err := errors.Join(tensor.Save(&deflated, name, value, tensor.Deflate()), tensor.Dump(&dumped, value)); err != nil {
+			f.Fatal(err)
+		}
+		if deflated.Len() < 8<<10 && dumped.Len() < 8<<10 {
+			f.Add(deflated.Bytes())
+			f.Add(dumped.Bytes())
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
