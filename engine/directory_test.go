@@ -140,6 +140,10 @@ func TestEveryKeptCheckpointAndTheJournalGiveTheSameMemory(t *testing.T) {
 	if len(files) != 4 {
 		t.Fatalf("checkpoints: got %q, want 4", files)
 	}
+	// One segment after each kept checkpoint.
+	if segments, err := filepath.Glob(filepath.Join(config.Persistence.Dir, "journal", "*.journal")); err != nil || len(segments) != 4 {
+		t.Errorf("segments: got %q, %v, want 4", segments, err)
+	}
 	for damaged := 1; damaged < len(files); damaged++ {
 		crashed := config
 		crashed.Persistence.Dir = copyTree(t, config.Persistence.Dir)

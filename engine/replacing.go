@@ -73,11 +73,11 @@ func (d *Directory) Restore(ctx context.Context, sequence int64, by, reason stri
 // Python one for instance. It needs no signature; its use is logged.
 func (d *Directory) RestoreFile(ctx context.Context, path, by, reason string) (*Replacement, error) {
 	r, err := d.replace(ctx, "restore", by, reason, nil, func() (*replacementSource, error) {
-		set, err := checkpoints.ReadPatterns(path)
+		set, found, err := d.store.ReadOutside(path)
 		if err != nil {
 			return nil, err
 		}
-		d.logger.Info("a checkpoint that was named is taken in without asking for a signature", "path", path)
+		d.logger.Info("a checkpoint that was named is taken in, it needs no signature", "path", path, "signed", found.Signed, "remark", found.Problem)
 		return &replacementSource{path: path, set: set}, nil
 	})
 	if err != nil {

@@ -65,8 +65,8 @@ func (d *Directory) savable() error {
 // next time.
 func (d *Directory) pruneJournal() {
 	oldest, err := d.store.OldestKept()
-	if err == nil {
-		_, err = d.journal.Prune(oldest.Sequence)
+	if err == nil && oldest != nil {
+		_, err = d.journal.Prune(oldest.Journal.Sequence)
 	}
 	if err != nil {
 		d.logger.Warn("old journal segments stay", "error", err)
