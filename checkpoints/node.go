@@ -3,6 +3,7 @@ package checkpoints
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/pickle"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/tensor"
@@ -15,11 +16,13 @@ const (
 
 // Node is one value of a file.
 type Node struct {
-	// Kind is none, bool, int, float, str, bytes, list, tuple, set, dict, ordered_dict, tensor, parameter,
-	// storage, dtype, size, device, global or object.
+	// Kind is none, bool, int, float, complex, str, bytes, path, datetime, timedelta, timezone, list, tuple, deque, set,
+	// frozenset, dict, ordered_dict, default_dict, tensor, parameter, sparse_tensor, storage, dtype, size, device,
+	// layout, qscheme, record, global or object.
 	Kind string `json:"kind"`
 	// Value is that of a scalar: bool, int64, float64, or a string for texts, for numbers beyond int64, NaN and
-	// infinities, and for names.
+	// infinities, for complex numbers, times and names. Of a record and an object it is the class, of a sparse tensor
+	// the layout.
 	Value any `json:"value,omitempty"`
 	// Length is the number of items of a container, of characters' bytes of a text.
 	Length int `json:"length,omitempty"`
@@ -29,12 +32,23 @@ type Node struct {
 	Location string  `json:"location,omitempty"`
 	// RequiresGrad is a tensor's flag.
 	RequiresGrad bool `json:"requires_grad,omitempty"`
+	// Quantizer describes a quantized tensor.
+	Quantizer *Quantizer `json:"quantizer,omitempty"`
 	// Items are what a container holds.
 	Items []Item `json:"items,omitempty"`
 	// State is what was set on an OrderedDict, a tensor or an object.
 	State *Node `json:"state,omitempty"`
 	// Truncated tells that not all items are listed.
 	Truncated bool `json:"truncated,omitempty"`
+}
+
+// Quantizer tells what the integers of a quantized tensor stand for: by one scale, or by one a slice along Axis.
+type Quantizer struct {
+	Scheme    string `json:"scheme"`
+	Scale     any    `json:"scale,omitempty"`
+	ZeroPoint int64  `json:"zero_point,omitempty"`
+	Channels  int64  `json:"channels,omitempty"`
+	Axis      int64  `json:"axis,omitempty"`
 }
 
 // Item is a value within a container, with its key in a dict.
@@ -76,8 +90,34 @@ func (l *lister) node(v pickle.Value) *Node {
 		return &Node{Kind: "device", Value: string(v)}
 	case *tensor.Storage:
 		return &Node{Kind: "storage", DType: v.DType.String(), Shape: []int64{v.Numel}, Location: v.Location}
+	case pickle.Complex:
+		return &Node{Kind: "complex", Value: fmt.Sprint(complex128(v))}
+	case pickle.Path:
+		return &Node{Kind: "path", Value: shorten(v.Text), Length: len(v.Text), Truncated: len(v.Text) > maxShown}
+	case pickle.DateTime:
+		return &Node{Kind: "datetime", Value: v.String()}
+	case pickle.TimeDelta:
+		return &Node{Kind: "timedelta", Value: v.String()}
+	case pickle.TimeZone:
+		return &Node{Kind: "timezone", Value: shorten(strings.TrimSpace(v.Name + " " + v.Offset.String()))}
+	case tensor.Layout:
+		return &Node{Kind: "layout", Value: string(v)}
+	case tensor.QScheme:
+		return &Node{Kind: "qscheme", Value: string(v)}
 	case *tensor.Tensor:
 		return l.tensor(v)
+	case *tensor.Sparse:
+		n := &Node{Kind: "sparse_tensor", Value: string(v.Layout), DType: v.DType().String(), Shape: append([]int64{}, v.Shape...), Location: v.Values.Location()}
+		for _, part := range []struct {
+			name string
+			t    *tensor.Tensor
+		}{{"indices", v.Indices}, {"compressed", v.Compressed}, {"plain", v.Plain}, {"values", v.Values}} {
+			if part.t != nil {
+				l.left--
+				n.Items = append(n.Items, Item{Key: part.name, Value: l.tensor(part.t)})
+			}
+		}
+		return n
 	case *pickle.Call:
 		return l.object(v)
 	}
@@ -88,6 +128,14 @@ func (l *lister) tensor(t *tensor.Tensor) *Node {
 	n := &Node{Kind: "tensor", DType: t.DType.String(), Shape: append([]int64{}, t.Shape...), Location: t.Location(), RequiresGrad: t.RequiresGrad}
 	if t.Parameter {
 		n.Kind = "parameter"
+	}
+	if q := t.Quantizer; q != nil {
+		n.Quantizer = &Quantizer{Scheme: string(q.Scheme), ZeroPoint: q.ZeroPoint, Axis: q.Axis}
+		if q.Scales != nil {
+			n.Quantizer.Channels = q.Scales.Numel()
+		} else {
+			n.Quantizer.Scale = number(q.Scale)
+		}
 	}
 	if t.Attrs != nil && l.left > 0 {
 		n.State = l.node(t.Attrs)
@@ -118,11 +166,25 @@ func (l *lister) container(v pickle.Value) *Node {
 		l.items(n, v.Items)
 	case *pickle.Set:
 		n.Kind, n.Length = "set", len(v.Items)
+		if v.Frozen {
+			n.Kind = "frozenset"
+		}
 		l.items(n, v.Items)
+	case *pickle.Deque:
+		n.Kind, n.Length = "deque", len(v.Items)
+		l.items(n, v.Items)
+	case *pickle.Record:
+		n.Kind, n.Value = "record", shorten(v.Class.String())
+		if v.Fields != nil {
+			n.Length = v.Fields.Len()
+			l.entries(n, v.Fields.Entries())
+		}
 	case *pickle.Dict:
 		n.Kind, n.Length = "dict", v.Len()
 		if v.Ordered {
 			n.Kind = "ordered_dict"
+		} else if v.Default != nil {
+			n.Kind = "default_dict"
 		}
 		l.entries(n, v.Entries())
 		if v.State != nil && l.left > 0 {

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -119,6 +120,9 @@ type Entry struct {
 	// .npy file within.
 	Offset, Packed int64
 	CRC            uint32
+	// Deflated tells that the entry is compressed; Bytes is the size of the .npy file within.
+	Deflated bool
+	Bytes    int64
 	Array
 }
 
@@ -126,33 +130,60 @@ type Entry struct {
 // are inflated within limit, in bytes for all of them together. An entry that is no .npy file is refused, and so are
 // entries that overlap.
 func ReadArrays(data []byte, limit int64) ([]Entry, error) {
+	var entries []Entry
+	err := eachArray(data, &limit, false, func(e Entry) error {
+		entries = append(entries, e)
+		return nil
+	})
+	return entries, err
+}
+
+// EachArray is ReadArrays for callers that need one array at a time: limit, in bytes, is then for the largest entry.
+// The bytes that all entries inflate to are limited too, to 32 times the archive or 64 MiB, whichever is more: that
+// bounds the time.
+func EachArray(data []byte, limit int64, each func(Entry) error) error {
+	return eachArray(data, &limit, true, each)
+}
+
+func eachArray(data []byte, limit *int64, again bool, each func(Entry) error) error {
 	a, err := OpenArchive(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if a.other != "" {
-		return nil, fmt.Errorf("open npz: %w: entry %.80q is no array", ErrUnsupported, a.other)
+		return fmt.Errorf("open npz: %w: entry %.80q is no array", ErrUnsupported, a.other)
 	}
-	var entries []Entry
-	packed := uint64(0)
+	packed, full := uint64(0), max(32*int64(len(data)), 64<<20)
 	for _, name := range a.names {
 		file := a.entries[name]
 		// Overlapping entries would make a small file take long.
 		if packed += file.CompressedSize64; file.CompressedSize64 > uint64(len(data)) || packed > uint64(len(data)) {
-			return nil, fmt.Errorf("open npz: %w: entries up to %.80q are larger than the file", ErrHeader, name)
+			return fmt.Errorf("open npz: %w: entries up to %.80q are larger than the file", ErrHeader, name)
 		}
-		e, err := readEntry(data, file, &limit)
+		before := *limit
+		if again {
+			before = min(*limit, full)
+		}
+		left := before
+		e, err := readEntry(data, file, &left)
 		if err != nil {
-			return nil, fmt.Errorf("open npz array %.80q: %w", name, err)
+			return fmt.Errorf("open npz array %.80q: %w", name, err)
+		}
+		if again {
+			full -= before - left
+		} else {
+			*limit -= before - left
 		}
 		e.Name = name
-		entries = append(entries, e)
+		if err := each(e); err != nil {
+			return err
+		}
 	}
-	return entries, nil
+	return nil
 }
 
 func readEntry(data []byte, file *zip.File, limit *int64) (Entry, error) {
-	e := Entry{Packed: int64(file.CompressedSize64), CRC: file.CRC32}
+	e := Entry{Packed: int64(file.CompressedSize64), CRC: file.CRC32, Deflated: file.Method != zip.Store, Bytes: int64(file.UncompressedSize64)}
 	offset, err := file.DataOffset()
 	if err != nil {
 		return e, err
@@ -239,4 +270,17 @@ func (c *counter) Write(b []byte) (int, error) {
 	n, err := c.dst.Write(b)
 	c.n += int64(n)
 	return n, err
+}
+
+// IsArray tells whether data begins as a .npy file does.
+func IsArray(data []byte) bool { return bytes.HasPrefix(data, []byte(magic)) }
+
+// IsArchive tells whether data begins as a .npz file does, by the name of its first entry.
+func IsArchive(data []byte) bool {
+	const header = 30 // bytes of a local header before the name
+	if len(data) < header || !bytes.HasPrefix(data, []byte("PK\x03\x04")) {
+		return false
+	}
+	name := data[header:]
+	return bytes.HasSuffix(name[:min(len(name), int(binary.LittleEndian.Uint16(data[26:])))], []byte(extension))
 }
