@@ -265,7 +265,8 @@ func TestInDoubt(t *testing.T) {
 	}
 }
 
-// TestCrashAtEveryStep copies the disk before each operation, with every part of a write, and opens the copy.
+// TestCrashAtEveryStep copies the folder before each operation and opens the copy. Parts of a write are what
+// TestEveryTruncationIsAPrefix leaves.
 func TestCrashAtEveryStep(t *testing.T) {
 	root := t.TempDir()
 	o := signed(filepath.Join(root, "journal"))
