@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -46,8 +47,9 @@ func CreateDirectory(dir string, config Config, c Contents, logger hclog.Logger)
 	if err := fill(config, c, logger); err != nil {
 		return err
 	}
-	if err := os.Rename(partial, dir); err != nil {
-		return err
+	// Unlike os.Rename it takes the place of an empty folder, and of no other.
+	if err := syscall.Rename(partial, dir); err != nil {
+		return &os.LinkError{Op: "rename", Old: partial, New: dir, Err: err}
 	}
 	return checkpoints.SyncFolder(filepath.Dir(dir))
 }
@@ -85,14 +87,11 @@ func fill(config Config, c Contents, logger hclog.Logger) error {
 		return err
 	}
 	if c.State != nil {
-		// The patterns are in the checkpoint alone from now on.
-		state := *c.State
-		state.Patterns = checkpoints.PatternSet{Width: state.Patterns.Width, Capacity: state.Patterns.Capacity, NextID: 1}
 		if c.Patterns == nil {
 			c.Patterns = &c.State.Patterns
 		}
 		if err := files.SaveFile(stateFile, func(w io.Writer) error {
-			return checkpoints.WriteValidatorState(w, container.Root(stateFile), &state)
+			return checkpoints.WriteValidatorState(w, container.Root(stateFile), c.State)
 		}); err != nil {
 			return err
 		}
