@@ -198,37 +198,63 @@ func digest(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// TestGolden compares every fixture, of three PyTorch versions and both formats, with what PyTorch reads in it.
+// TestGolden compares every fixture, of three PyTorch versions and all formats, with what PyTorch reads in it.
 func TestGolden(t *testing.T) {
 	for name, want := range readGolden(t) {
 		t.Run(name, func(t *testing.T) {
-			data, err := os.ReadFile(filepath.Join(testdata, name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			before := sha256.Sum256(data)
-			unknown := strings.Contains(name, "/misc_") && strings.HasSuffix(name, ".pkl") // holds dataclasses that are not known
-			if _, err := tensor.Load(data, tensor.Options{}); unknown && (err == nil || !strings.Contains(err.Error(), "SlotEntry")) {
-				t.Errorf("got %v, want the unknown class refused by name", err)
-			}
-			file, err := tensor.Load(data, tensor.Options{Opaque: unknown})
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := make(map[string]fact)
-			collect("", file.Root, got)
-			for path, w := range want {
-				if g, ok := got[path]; !ok || g.String() != w.String() {
-					t.Errorf("%s: got %v, want %v", path, g, w)
-				}
-			}
-			if len(got) != len(want) {
-				t.Errorf("got %d values, want %d", len(got), len(want))
-			}
-			if sha256.Sum256(data) != before {
-				t.Error("the file's bytes were changed by reading")
-			}
+			compare(t, filepath.Join(testdata, name), want)
 		})
+	}
+}
+
+// TestUnusual compares what the installed PyTorch saves of sparse, quantized and other tensors that few files hold.
+func TestUnusual(t *testing.T) {
+	folder := t.TempDir()
+	peer(t, "unusual", folder)
+	text, err := exec.CommandContext(t.Context(), peersPython(t), filepath.Join(testdata, "golden.py"), folder).Output()
+	if err != nil {
+		t.Fatalf("golden.py: %v", err)
+	}
+	var golden map[string]map[string]fact
+	if err := json.Unmarshal(text, &golden); err != nil {
+		t.Fatal(err)
+	}
+	if len(golden) < 60 {
+		t.Fatalf("got %d files, want at least 60", len(golden))
+	}
+	for name, want := range golden {
+		t.Run(filepath.Base(name), func(t *testing.T) { compare(t, filepath.Join(folder, name), want) })
+	}
+}
+
+// compare loads a file and compares every value in it.
+func compare(t *testing.T, path string, want map[string]fact) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := sha256.Sum256(data)
+	unknown := strings.Contains(path, "/misc_") && strings.HasSuffix(path, ".pkl") // holds dataclasses that are not known
+	if _, err := tensor.Load(data, tensor.Options{}); unknown && (err == nil || !strings.Contains(err.Error(), "SlotEntry")) {
+		t.Errorf("got %v, want the unknown class refused by name", err)
+	}
+	file, err := tensor.Load(data, tensor.Options{Opaque: unknown})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]fact)
+	collect("", file.Root, got)
+	for name, w := range want {
+		if g, ok := got[name]; !ok || g.String() != w.String() {
+			t.Errorf("%s: got %v, want %v", name, g, w)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("got %d values, want %d", len(got), len(want))
+	}
+	if sha256.Sum256(data) != before {
+		t.Error("the file's bytes were changed by reading")
 	}
 }
 

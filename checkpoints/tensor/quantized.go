@@ -70,8 +70,9 @@ func quantizer(t *Tensor, params []pickle.Value) (*Quantizer, error) {
 			break
 		}
 		scales, zeros := Float64, Int64
-		if scheme == PerChannelAffineFloatParams {
-			scales, zeros = Float32, Float32
+		// PyTorch writes the name of the other scheme for this one as well, and goes by the types.
+		if scheme == PerChannelAffineFloatParams || q.ZeroPoints.DType == Float32 {
+			q.Scheme, scales, zeros = PerChannelAffineFloatParams, Float32, Float32
 		}
 		if q.Scales.DType == scales && q.ZeroPoints.DType == zeros && q.Scales.isVector(t.Shape[at]) && q.ZeroPoints.isVector(t.Shape[at]) {
 			q.Axis = int64(at)

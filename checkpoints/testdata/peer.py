@@ -2,6 +2,7 @@
 """The other side of tensor/save_test.go: the same values by torch.save, and a check of what Go wrote.
 
 Usage: peer.py save DIR     writes NAME.pt for every case
+       peer.py unusual DIR  writes DIR/pt/torch-own/*.pt for golden.py, in both formats and all protocols that torch.save has
        peer.py deflated DIR loads DIR/NAME.pt with compressed storages: the same, but not with mmap=True
        peer.py check DIR    loads DIR/NAME.pt, each written from the same values elsewhere, and compares
 Needs PyTorch 2.11 or later.
@@ -172,6 +173,43 @@ def check(folder):
         sys.exit("\n".join(bad))
 
 
+def unusual():
+    dense = torch.tensor([[0.0, 1, 0, 2], [0, 0, 0, 0], [3, 0, 4, 5], [0, 6, 0, 0]])
+    indices = torch.tensor([[0, 1], [2, 3], [0, 1]])
+    repeated = torch.sparse_coo_tensor(indices.t(), torch.ones(3, 2), (4, 4, 2))
+    channels = torch.quantize_per_channel(dense, torch.full((4,), 0.5).double(), torch.arange(4), 1, torch.quint8)
+    floats = torch.quantize_per_channel(dense, torch.full((4,), 0.25), torch.zeros(4), 0, torch.quint8)
+    return {
+        "coo": {"plain": dense.to_sparse(), "hybrid": dense.to_sparse(1), "repeated": repeated, "empty": torch.zeros(2, 3).to_sparse()},
+        "csr": dense.to_sparse_csr(),
+        "csc": dense.to_sparse_csc(),
+        "bsr": dense.to_sparse_bsr((2, 1)),
+        "bsc": dense.to_sparse_bsc((1, 2)),
+        "batch": torch.stack([dense, dense.flip(0).flip(1)]).to_sparse_csr(),
+        "narrow": torch.sparse_csr_tensor(torch.tensor([0, 1, 2], dtype=torch.int32), torch.tensor([1, 0], dtype=torch.int32), torch.ones(2), (2, 3)),
+        "quantized": {
+            "tensor": torch.quantize_per_tensor(dense, 0.1, 3, torch.qint8),
+            "wide": torch.quantize_per_tensor(dense, 0.001, 0, torch.qint32),
+            "view": torch.quantize_per_tensor(dense, 0.1, 3, torch.qint8).t(),
+            "channels": channels,
+            "floats": floats,
+        },
+        "views": {"expanded": torch.ones(1).expand(5, 4), "strided": dense[::2, 1:], "conj": torch.ones(2, dtype=torch.complex64).conj()},
+        "state": torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)).state_dict(),
+        "sizes": [torch.Size([]), torch.Size([2, 3]), torch.float8_e4m3fn, torch.device("cuda", 1)],
+        "plain": {"complex": 1 - 2j, "set": {1, 2}, "bytes": b"\xff", "big": 2**100},
+    }
+
+
+def save_unusual(folder):
+    folder = folder / "pt" / "torch-own"
+    folder.mkdir(parents=True)
+    for name, value in unusual().items():
+        torch.save(value, folder / f"{name}_legacy.pt", _use_new_zipfile_serialization=False)
+        for protocol in range(1, 6):
+            torch.save(value, folder / f"{name}_{protocol}.pt", pickle_protocol=protocol)
+
+
 def check_deflated(folder):
     bad = []
     for name, want in cases().items():
@@ -195,7 +233,7 @@ def main():
     os.environ["TORCH_SERIALIZATION_DEBUG"] = "1"
     mode, folder = sys.argv[1], pathlib.Path(sys.argv[2])
     if mode != "save":
-        {"check": check, "deflated": check_deflated}[mode](folder)
+        {"check": check, "deflated": check_deflated, "unusual": save_unusual}[mode](folder)
         return
     for name, value in cases().items():
         torch.save(value, folder / f"{name}.pt")
