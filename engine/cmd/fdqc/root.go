@@ -75,7 +75,7 @@ failed verification; 4 LibTorch or the asked device is missing; 10 validate
 	root.AddCommand(
 		a.validateCommand(), a.recordCommand(), a.replayCommand(), a.memoryCommand(),
 		a.migrateCommand(),
-		a.inspectCommand(), a.doctorCommand(), a.configCommand(), a.benchCommand(), a.versionCommand(),
+		a.inspectCommand(), a.convertCommand(), a.doctorCommand(), a.configCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	wrapArgs(root)
 	return root
