@@ -64,11 +64,29 @@ func readSafetensors(data []byte, _ Options) (pickle.Value, error) {
 }
 
 func writeSafetensors(w io.Writer, _ string, root pickle.Value) error {
-	const target = ".safetensors"
-	f, err := flatten(target, root)
+	f, err := flatten(safeTarget, root)
 	if err != nil {
 		return err
 	}
+	sources, err := f.sources()
+	if err != nil {
+		return err
+	}
+	if f.metadata[treeKey] == "" && !slices.IsSortedFunc(sources, safetensors.Order) {
+		// The format has an order of its own; only the tree keeps that of the dict.
+		if f, err = withTree(safeTarget, root); err != nil {
+			return err
+		}
+		if sources, err = f.sources(); err != nil {
+			return err
+		}
+	}
+	return safetensors.Write(w, sources, f.metadata)
+}
+
+const safeTarget = ".safetensors"
+
+func (f flat) sources() ([]safetensors.Source, error) {
 	var sources []safetensors.Source
 	for _, t := range f.tensors {
 		dtype := safetensors.DType("")
@@ -78,11 +96,11 @@ func writeSafetensors(w io.Writer, _ string, root pickle.Value) error {
 			}
 		}
 		if dtype == "" {
-			return &HoldError{target, t.key, "the format has no elements of " + t.DType.String()}
+			return nil, &HoldError{safeTarget, t.key, "the format has no elements of " + t.DType.String()}
 		}
 		sources = append(sources, safetensors.Source{Name: t.key, DType: dtype, Shape: t.Shape, Write: writer(t)})
 	}
-	return safetensors.Write(w, sources, f.metadata)
+	return sources, nil
 }
 
 // writer writes a tensor out; views take memory only meanwhile.

@@ -57,10 +57,10 @@ func formatOf(path string) (format, error) {
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".pt", ".pth":
 		return format{readPickled, func(w io.Writer, path string, root pickle.Value) error {
-			return holds(ext, tensor.Save(w, container.Root(path), root))
+			return blame(ext, root, func(w io.Writer, v pickle.Value) error { return tensor.Save(w, container.Root(path), v) }, w)
 		}}, nil
 	case ".pkl":
-		return format{readPickled, func(w io.Writer, _ string, root pickle.Value) error { return holds(ext, tensor.Dump(w, root)) }}, nil
+		return format{readPickled, func(w io.Writer, _ string, root pickle.Value) error { return blame(ext, root, tensor.Dump, w) }}, nil
 	case ".safetensors":
 		return format{readSafetensors, writeSafetensors}, nil
 	case ".npz":
@@ -69,13 +69,42 @@ func formatOf(path string) (format, error) {
 	return format{}, fmt.Errorf("%w %s: expected a name that ends in .pt, .pth, .pkl, .safetensors or .npz", ErrPath, path)
 }
 
-// holds gives an error of an encoder the type of a value that does not fit, unless it is one of writing.
-func holds(target string, err error) error {
-	var path *os.PathError
-	if err == nil || errors.As(err, &path) || errors.Is(err, io.ErrShortWrite) {
-		return err
+// blame saves an object; when a value in it does not fit, the error names the path of that value.
+func blame(target string, root pickle.Value, save func(io.Writer, pickle.Value) error, w io.Writer) error {
+	err := save(w, root)
+	if err == nil || save(io.Discard, root) == nil {
+		return err // or the writing itself failed
 	}
-	return &HoldError{Target: target, Reason: err.Error()}
+	path := ""
+descend:
+	for range maxBlame {
+		for _, child := range steps(root) {
+			if childErr := save(io.Discard, child.Value); childErr != nil {
+				path, root, err = join(path, step(child.Key)), child.Value, childErr
+				continue descend
+			}
+		}
+		break
+	}
+	return &HoldError{Target: target, Key: path, Reason: err.Error()}
+}
+
+// maxBlame is how deep the value that does not fit is looked for.
+const maxBlame = 16
+
+// steps lists what lists, tuples and dicts hold, with keys.
+func steps(v pickle.Value) []pickle.Entry {
+	if dict, ok := v.(*pickle.Dict); ok {
+		return dict.Entries()
+	}
+	var all []pickle.Entry
+	switch v.(type) {
+	case *pickle.List, *pickle.Tuple:
+		for i, item := range children(v) {
+			all = append(all, pickle.Entry{Key: pickle.Int(i), Value: item})
+		}
+	}
+	return all
 }
 
 // Convert reads one file and writes the other; an existing target is replaced when the new one is complete.

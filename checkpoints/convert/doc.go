@@ -5,7 +5,7 @@
 // that shared memory do so no more, and all are on the CPU afterwards. In .safetensors and .npz a tensor is named by the
 // path that leads to it, with dots: "model.0.weight".
 //
-// Everything else goes along. A file that is a plain dict of tensors needs nothing more, with an entry "__metadata__" of
+// Everything else goes along. A file that is a plain dict of tensors in the target's order needs nothing more, with an entry "__metadata__" of
 // texts by name becoming the metadata of a .safetensors. Otherwise the whole object stands as JSON under the
 // metadata name "fdqc.tree", each tensor as {"$tensor": its name}, and is made again from it on the way back. JSON
 // holds None, bools, numbers, texts, lists and dicts of text keys as they are; what it does not know is an object

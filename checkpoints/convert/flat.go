@@ -33,6 +33,10 @@ func flatten(target string, root pickle.Value) (flat, error) {
 	if f, ok := plain(root); ok {
 		return f, f.check(target)
 	}
+	return withTree(target, root)
+}
+
+func withTree(target string, root pickle.Value) (flat, error) {
 	e := treeEncoder{target: target}
 	if err := e.value("", root); err != nil {
 		return flat{}, err
@@ -139,16 +143,9 @@ func tensorsOnly(root pickle.Value) (pickle.Value, error) {
 				return &HoldError{"dict", path, err.Error()}
 			}
 			return nil
-		case *pickle.Dict:
-			for _, e := range v.Entries() {
+		case *pickle.Dict, *pickle.List, *pickle.Tuple:
+			for _, e := range steps(v) {
 				if err := walk(join(path, step(e.Key)), e.Value); err != nil {
-					return err
-				}
-			}
-			return nil
-		case *pickle.List, *pickle.Tuple:
-			for i, item := range children(v) {
-				if err := walk(join(path, strconv.Itoa(i)), item); err != nil {
 					return err
 				}
 			}

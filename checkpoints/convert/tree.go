@@ -78,6 +78,8 @@ func (e *treeEncoder) value(path string, v pickle.Value) error {
 		return e.dict(path, v)
 	case *tensor.Sparse:
 		return e.refuse(path, "it is a sparse tensor ("+string(v.Layout)+")")
+	case *tensor.Storage:
+		return e.refuse(path, "it is a storage without a tensor")
 	default:
 		return e.refuse(path, "it is "+pickle.Describe(v))
 	}

@@ -30,12 +30,15 @@ func (a Array) Source() Source {
 	}}
 }
 
+// Order is the order in which Write writes arrays, for slices.SortFunc.
+func Order(a, b Source) int {
+	return cmp.Or(-cmp.Compare(a.DType.rank(), b.DType.rank()), strings.Compare(a.Name, b.Name))
+}
+
 // Write writes a file. Equal arrays and metadata give equal bytes, in whatever order they are given.
 func Write(w io.Writer, sources []Source, metadata map[string]string) error {
 	sources = slices.Clone(sources)
-	slices.SortStableFunc(sources, func(a, b Source) int {
-		return cmp.Or(-cmp.Compare(a.DType.rank(), b.DType.rank()), strings.Compare(a.Name, b.Name))
-	})
+	slices.SortStableFunc(sources, Order)
 	head, err := encodeHeader(sources, metadata)
 	if err != nil {
 		return fmt.Errorf("write safetensors: %w", err)
