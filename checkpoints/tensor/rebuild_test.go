@@ -2,6 +2,7 @@ package tensor_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"runtime"
 	"strings"
@@ -165,5 +166,84 @@ func TestUnusedStorage(t *testing.T) {
 	file, err := tensor.Load(archive(t, view(storage(nil), 0, sizes(4), sizes(1)), make([]byte, 16), make([]byte, 8)), tensor.Options{})
 	if err != nil || len(file.Unused) != 1 || file.Unused[0] != "1" {
 		t.Errorf("got %v, %v, want storage 1 unused", file, err)
+	}
+}
+
+// TestSparseAndQuantizedRefused breaks one rule at a time of tensors made of several parts.
+func TestSparseAndQuantizedRefused(t *testing.T) {
+	i64 := func(values ...int64) []byte {
+		var b []byte
+		for _, v := range values {
+			b = binary.LittleEndian.AppendUint64(b, uint64(v))
+		}
+		return b
+	}
+	typed := func(class, key string, numel int64) pickle.Persistent {
+		return pickle.Persistent{ID: tuple(pickle.Str("storage"), global("torch", class), pickle.Str(key), pickle.Str("cpu"), pickle.Int(numel))}
+	}
+	whole := func(class, key string, numel int64, size, stride *pickle.Tuple) *pickle.Call {
+		return view(typed(class, key, numel), 0, size, stride)
+	}
+	layout := func(name string) *pickle.Call {
+		return &pickle.Call{Func: global("torch.serialization", "_get_layout"), Args: tuple(pickle.Str(name))}
+	}
+	coo := func(size *pickle.Tuple) pickle.Value {
+		return call("_rebuild_sparse_tensor", layout("torch.sparse_coo"), tuple(
+			whole("LongStorage", "0", 4, sizes(2, 2), sizes(2, 1)), whole("FloatStorage", "1", 2, sizes(2), sizes(1)), size, pickle.Bool(true)))
+	}
+	csr := func(size *pickle.Tuple) pickle.Value {
+		return call("_rebuild_sparse_tensor", layout("torch.sparse_csr"), tuple(
+			whole("LongStorage", "0", 4, sizes(4), sizes(1)), whole("LongStorage", "2", 2, sizes(2), sizes(1)), whole("FloatStorage", "1", 2, sizes(2), sizes(1)), size))
+	}
+	quantized := func(params ...pickle.Value) pickle.Value {
+		return call("_rebuild_qtensor", typed("QInt8Storage", "1", 8), pickle.Int(0), sizes(2, 4), sizes(4, 1), tuple(params...), pickle.Bool(false), &pickle.Dict{Ordered: true})
+	}
+	affine := global("torch", "per_tensor_affine")
+	channels := global("torch", "per_channel_affine")
+	vector := func(class string, n int64) *pickle.Call {
+		size := map[string]int64{"DoubleStorage": 4, "LongStorage": 4}[class]
+		return whole(class, "0", size, sizes(n), sizes(1))
+	}
+	eight := make([]byte, 8)
+	for _, c := range []struct {
+		name    string
+		value   pickle.Value
+		first   []byte // storage 0
+		plain   []byte // storage 2
+		want    string
+		storage []byte // storage 1
+	}{
+		{"coo", coo(sizes(2, 3)), i64(0, 1, 0, 2), nil, "", eight},
+		{"coo index beyond", coo(sizes(2, 2)), i64(0, 1, 0, 2), nil, "index 1 of dimension 1 is 2", eight},
+		{"coo index negative", coo(sizes(2, 3)), i64(0, -1, 0, 2), nil, "index 1 of dimension 0 is -1", eight},
+		{"coo of one dimension", coo(sizes(2)), i64(0, 1, 0, 1), nil, "do not belong together", eight},
+		{"coo values too many", coo(sizes(2, 3, 1)), i64(0, 1, 0, 1), nil, "do not belong together", eight},
+		{"csr", csr(sizes(3, 4)), i64(0, 1, 1, 2), i64(3, 0), "", eight},
+		{"csr column beyond", csr(sizes(3, 3)), i64(0, 1, 1, 2), i64(3, 0), "plain index 0 is 3", eight},
+		{"csr rows differ", csr(sizes(4, 4)), i64(0, 1, 1, 2), i64(3, 0), "do not belong together", eight},
+		{"csr not ascending", csr(sizes(3, 4)), i64(0, 2, 1, 2), i64(3, 0), "compressed index 2 of batch 0 is 1", eight},
+		{"csr not from zero", csr(sizes(3, 4)), i64(1, 1, 1, 2), i64(3, 0), "compressed index 0", eight},
+		{"csr not to the end", csr(sizes(3, 4)), i64(0, 1, 1, 1), i64(3, 0), "compressed index 3", eight},
+		{"csr of a batch without", csr(sizes(4)), i64(0, 1, 1, 2), i64(3, 0), "do not belong together", eight},
+		{"layout unknown", layout("torch.dense"), nil, nil, "unknown", eight},
+		{"strided", call("_rebuild_sparse_tensor", layout("torch.strided"), tuple()), nil, nil, "expected a sparse layout", eight},
+		{"parts missing", call("_rebuild_sparse_tensor", layout("torch.sparse_coo"), tuple(sizes(1))), nil, nil, "of 1 parts, expected 3", eight},
+		{"parts of text", call("_rebuild_sparse_tensor", layout("torch.sparse_coo"), tuple(pickle.Str("a"), pickle.Str("b"), sizes(1))), nil, nil, "expected a tensor", eight},
+		{"quantized", quantized(affine, pickle.Float(0.5), pickle.Int(1)), nil, nil, "", eight},
+		{"quantized without scale", quantized(affine, pickle.Float(0), pickle.Int(1)), nil, nil, "expected scale", eight},
+		{"quantized by text", quantized(pickle.Str("per_tensor_affine"), pickle.Float(1), pickle.Int(1)), nil, nil, "expected scale", eight},
+		{"quantized of float", call("_rebuild_qtensor", typed("FloatStorage", "1", 2), pickle.Int(0), sizes(2), sizes(1), tuple(affine, pickle.Float(1), pickle.Int(0)), pickle.Bool(false), &pickle.Dict{Ordered: true}), nil, nil, "expected qint8", eight},
+		{"axis beyond", quantized(channels, vector("DoubleStorage", 4), vector("DoubleStorage", 4), pickle.Int(2)), make([]byte, 32), nil, "expected scale", eight},
+		{"zero points of another type", quantized(channels, vector("DoubleStorage", 4), vector("DoubleStorage", 4), pickle.Int(1)), make([]byte, 32), nil, "expected scale", eight},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := tensor.Load(archive(t, c.value, c.first, c.storage, c.plain), tensor.Options{})
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+			if err != nil && !errors.Is(err, pickle.ErrFormat) && !errors.Is(err, tensor.ErrFormat) {
+				t.Errorf("got %v, want it to match an ErrFormat", err)
+			}
+		})
 	}
 }
