@@ -43,6 +43,7 @@ type Directory struct {
 
 	lock    *flock.Flock     // nil unless it writes
 	store   *store.Store     // nil when volatile
+	keys    *keys            // nil when volatile
 	journal *journal.Journal // nil unless it writes
 
 	weights     *models.Weights
@@ -180,7 +181,7 @@ func (d *Directory) usable() error {
 	case !d.writes() && !d.volatile:
 		return ErrReadOnly
 	}
-	return nil
+	return d.keys.inUse()
 }
 
 // PullLever changes the operators' levers, durably before it answers with
@@ -220,7 +221,7 @@ func (d *Directory) Close() error {
 		_ = d.saving.lock(ctx)
 		defer d.saving.unlock()
 		var errs []error
-		if d.complete && d.writes() && d.journal.Position() != d.saved {
+		if d.complete && d.writes() && d.journal.Position() != d.saved && d.keys.inUse() == nil {
 			if _, err := d.save(ctx, "close"); err != nil {
 				errs = append(errs, fmt.Errorf("%w (the journal holds every outcome)", err))
 			}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/signing"
 	"github.com/fdqc-cockpit/fdqc/engine"
 	"github.com/fdqc-cockpit/fdqc/engine/memory"
 )
@@ -495,4 +496,30 @@ func TestCreateDirectory(t *testing.T) {
 	if left, _ := filepath.Glob(other + "*"); len(left) > 0 {
 		t.Errorf("left after a failure: %q", left)
 	}
+}
+
+func TestAReplacedKeyStopsTheWriter(t *testing.T) {
+	config := small(t)
+	key := filepath.Join(t.TempDir(), "keys", "signing.key")
+	config.Persistence.SigningKeyFile = key
+	e := open(t, config)
+	history(t, e, 1)
+	want := whole(e.Directory())
+	if _, _, err := signing.RotateKey(key, filepath.Join(filepath.Dir(key), "trusted_keys"), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Record(t.Context(), outcomes(normal(2, 1, 8), 8)); !errors.Is(err, engine.ErrKeyReplaced) {
+		t.Errorf("record: got %v, want ErrKeyReplaced", err)
+	}
+	if _, err := e.Save(t.Context()); !errors.Is(err, engine.ErrKeyReplaced) {
+		t.Errorf("save: got %v, want ErrKeyReplaced", err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, config)
+	if got := whole(again.Directory()); got != want {
+		t.Errorf("opened with the new key: got\n%s\nwant\n%s", got, want)
+	}
+	history(t, again, 3)
 }

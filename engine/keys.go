@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -22,6 +23,28 @@ const trustedKeysFile = "trusted_keys"
 type keys struct {
 	signing *signing.Key // nil: nothing is signed
 	ring    *signing.Ring
+	path    string      // of the signing key
+	file    os.FileInfo // of the signing key when it was read
+}
+
+// ErrKeyReplaced says that the signing key is no longer the one that this
+// process signs with: what it signed now would be refused by the next reader.
+var ErrKeyReplaced = errors.New("the signing key was replaced, nothing more is recorded or saved; open the data directory again")
+
+// inUse looks whether the signing key is still what it was. A rotation leaves
+// a writer signing.RotationGrace to end what it has begun.
+func (k *keys) inUse() error {
+	if k == nil || k.signing == nil {
+		return nil
+	}
+	now, err := os.Stat(k.path)
+	if err != nil {
+		return fmt.Errorf("%w (%w)", ErrKeyReplaced, err)
+	}
+	if !os.SameFile(now, k.file) || !now.ModTime().Equal(k.file.ModTime()) {
+		return fmt.Errorf("%w (%s)", ErrKeyReplaced, k.path)
+	}
+	return nil
 }
 
 // KeyFiles says where the signing key and the trusted keys of a configuration
@@ -51,6 +74,12 @@ func openKeys(c *Config, writes bool, logger hclog.Logger) (*keys, error) {
 	if path != "" {
 		if k.signing, err = openSigningKey(path, writes && c.Safety.RequireSigning, logger); err != nil {
 			return nil, fmt.Errorf("signing key: %w", err)
+		}
+		if k.signing != nil {
+			k.path = path
+			if k.file, err = os.Stat(path); err != nil {
+				return nil, fmt.Errorf("signing key: %w", err)
+			}
 		}
 		if trusted, err = signing.LoadTrusted(trustedPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("trusted keys: %w", err)

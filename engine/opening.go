@@ -20,7 +20,7 @@ import (
 
 // readAttempts is how often a reader begins again when the writer beside it
 // dropped a file between the listing and the reading.
-const readAttempts = 10
+const readAttempts = 5
 
 // open reads everything; on an error the caller closes.
 func (d *Directory) open(writes, anySize bool) error {
@@ -33,13 +33,14 @@ func (d *Directory) open(writes, anySize bool) error {
 	if err != nil {
 		return err
 	}
+	d.keys = keys
 	if d.store, err = openStore(&d.config, keys, d.logger, d.now); err != nil {
 		return err
 	}
 	if !writes {
 		for attempt := 1; ; attempt++ {
 			err := d.read(keys)
-			if err == nil || attempt == readAttempts || !vanished(err) {
+			if err == nil || attempt == readAttempts || !raced(err) {
 				return errors.Join(err, d.fitWhenRead(err, anySize))
 			}
 		}
@@ -47,10 +48,15 @@ func (d *Directory) open(writes, anySize bool) error {
 	return d.openToWrite(keys, anySize)
 }
 
-// vanished says whether an error may come from a writer that dropped old files
-// meanwhile.
-func vanished(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, journal.ErrMissing)
+// raced says whether an error may come from a writer beside the reader: it
+// dropped old files, made the first checkpoint, or took a failed commit back.
+func raced(err error) bool {
+	for _, reason := range []error{fs.ErrNotExist, journal.ErrMissing, journal.ErrDamaged, store.ErrNoneLeft} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *Directory) fitWhenRead(err error, anySize bool) error {
@@ -88,7 +94,7 @@ func (d *Directory) acquire() error {
 // read opens the directory for reading: the newest checkpoint that verifies
 // and the journal after it.
 func (d *Directory) read(keys *keys) error {
-	d.recovery = Recovery{}
+	d.recovery, d.memory = Recovery{}, nil
 	d.levers.Store(&Levers{})
 	loaded, err := d.store.Newest(false)
 	if err != nil {

@@ -150,8 +150,12 @@ func writeNew(path string, text []byte) (made bool, err error) {
 	return err == nil, checkpoints.SyncFolder(filepath.Dir(path))
 }
 
+// RotationGrace is for how long after a rotation signatures of the old key still count: a writer that has begun to sign with it
+// may end what it does. Whoever keeps a key open looks before every signature whether the key file is still the same.
+const RotationGrace = time.Minute
+
 // RotateKey replaces a key by a new one. First the old public key is written into the file of trusted keys with an expiry of
-// now, replacing a line that it may have there, and made durable; then the key file is replaced. After a crash
+// now and RotationGrace, replacing a line that it may have there, and made durable; then the key file is replaced. After a crash
 // between the two the old key is still the current one, for which an expiry does not count (Ring.With), and rotating
 // again works. Both files are complete at any time.
 func RotateKey(path, trustedPath string, now time.Time) (old, fresh *Key, err error) {
@@ -163,7 +167,7 @@ func RotateKey(path, trustedPath string, now time.Time) (old, fresh *Key, err er
 	if old, err = LoadKey(path); err != nil {
 		return nil, nil, fmt.Errorf("rotate key: %w", err)
 	}
-	if err := retire(old, trustedPath, now); err != nil {
+	if err := retire(old, trustedPath, now.Add(RotationGrace)); err != nil {
 		return nil, nil, fmt.Errorf("rotate key: %w", err)
 	}
 	if fresh, err = GenerateKey(); err != nil {

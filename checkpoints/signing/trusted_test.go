@@ -180,7 +180,7 @@ func TestRotate(t *testing.T) {
 		at   time.Time
 		want error
 	}{
-		{first, later, nil}, {first, later.Add(1), ErrExpiredKey}, {second, later.AddDate(1, 0, 0), nil},
+		{first, later.Add(RotationGrace), nil}, {first, later.Add(RotationGrace + 1), ErrExpiredKey}, {second, later.AddDate(1, 0, 0), nil},
 	} {
 		if err := ring().Verify("a", []byte("m"), c.key.KeyID(), sign(c.key), c.at); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
 			t.Errorf("%v at %v: got %v, want %v", c.key, c.at, err, c.want)
