@@ -8,8 +8,8 @@ type Limits struct {
 	Stack int
 	// Depth is the nesting of the finished value, 1,000 by default.
 	Depth int
-	// Memory is what values may take in bytes, by estimates that err upwards: 48 MiB by default, or as much as the
-	// input where that is more. A shared Budget takes its place.
+	// Memory is what values may take in bytes, by estimates that err upwards, or four times their content where that is
+	// more: 48 MiB by default. A shared Budget takes its place.
 	Memory int64
 	// KeyBytes is the number of bytes hashed for dict keys: 64 MiB and 16 times the input by default.
 	KeyBytes int64
@@ -26,7 +26,7 @@ func (l Limits) withDefaults(input int) Limits {
 		l.Depth = 1000
 	}
 	if l.Memory <= 0 {
-		l.Memory = max(48<<20, int64(input))
+		l.Memory = 48 << 20
 	}
 	if l.KeyBytes <= 0 {
 		l.KeyBytes = 64<<20 + 16*int64(input)

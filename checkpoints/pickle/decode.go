@@ -139,10 +139,10 @@ func (m *machine) step() error {
 			return fmt.Errorf("stack is higher than %d", m.limits.Stack)
 		}
 		if len(m.marks) == cap(m.marks) {
-			if err := m.budget.Take(16 * int64(max(cap(m.marks), 8))); err != nil {
+			if err := m.budget.Take(16 * int64(max(cap(m.marks), 4))); err != nil {
 				return err
 			}
-			m.marks = slices.Grow(m.marks, max(cap(m.marks), 8))
+			m.marks = slices.Grow(m.marks, max(cap(m.marks), 4))
 		}
 		m.marks = append(m.marks, len(m.stack))
 		return nil
@@ -367,5 +367,6 @@ func (m *machine) counted() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.budget.Found(int64(n))
 	return m.take(n)
 }

@@ -15,7 +15,7 @@ func (m *machine) push(v Value) error {
 		return fmt.Errorf("stack is higher than %d", m.limits.Stack)
 	}
 	if len(m.stack) == cap(m.stack) {
-		more := max(cap(m.stack), 16)
+		more := max(cap(m.stack), 8)
 		if err := m.budget.Take(costItem * int64(cap(m.stack)+more)); err != nil {
 			return err
 		}
@@ -208,7 +208,7 @@ func (m *machine) remember() error {
 		return fmt.Errorf("memo number %d after %d opcodes", id, m.ops)
 	}
 	for len(m.memo) <= id/memoChunk {
-		if err := m.budget.Take(costItem*memoChunk + 64); err != nil {
+		if err := m.budget.Take(costItem*memoChunk + 72); err != nil {
 			return err
 		}
 		m.memo = append(m.memo, make([]Value, memoChunk))
@@ -219,7 +219,7 @@ func (m *machine) remember() error {
 }
 
 // memoChunk is how many values of the memo are allocated at once: it grows without being copied.
-const memoChunk = 32
+const memoChunk = 8
 
 func (m *machine) recall() error {
 	id, err := m.memoID(opBinGet)

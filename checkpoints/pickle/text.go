@@ -93,8 +93,9 @@ func (m *machine) stringText() error {
 	if err != nil {
 		return err
 	}
-	// The text is never longer than the line: a byte of Latin-1 may take two bytes, which are charged.
-	if err := m.budget.Take(costScalar + 3*int64(len(b))); err != nil {
+	m.budget.Found(int64(len(b)))
+	// A byte of Latin-1 may take two bytes.
+	if err := m.budget.Take(costScalar + 2*int64(len(b))); err != nil {
 		return err
 	}
 	var s string
@@ -111,8 +112,14 @@ func (m *machine) stringText() error {
 
 // rawUnicode decodes Python's raw-unicode-escape: Latin-1 with \uXXXX and \UXXXXXXXX.
 func rawUnicode(b []byte) (string, error) {
+	size := len(b)
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
+			size++
+		}
+	}
 	var out strings.Builder
-	out.Grow(len(b))
+	out.Grow(size)
 	for len(b) > 0 {
 		width := 0
 		if len(b) > 1 && b[0] == '\\' {
@@ -147,6 +154,7 @@ func quoted(b []byte) (string, error) {
 		return "", errors.New("string is not in quotes")
 	}
 	var out strings.Builder
+	out.Grow(len(b))
 	for b = b[1 : len(b)-1]; len(b) > 0; b = b[1:] {
 		c := b[0]
 		if c == '\\' {

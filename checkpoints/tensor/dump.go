@@ -40,11 +40,9 @@ func dumpedStorage(t *Tensor, id *pickle.Tuple) (pickle.Value, error) {
 	var out bytes.Buffer
 	out.Grow(int(t.Numel())*t.DType.Size() + 512)
 	out.Write(legacyMagic)
-	sizes := pickle.NewDict("short", pickle.Int(2), "int", pickle.Int(4), "long", pickle.Int(4))
-	info := pickle.NewDict("protocol_version", pickle.Int(legacyProtocol), "little_endian", pickle.Bool(true), "type_sizes", sizes)
+	out.Write(legacyHead)
 	key, count := id.Items[2], id.Items[4].(pickle.Int)
 	for _, part := range []pickle.Value{
-		pickle.Int(legacyProtocol), info,
 		pickle.Persistent{ID: &pickle.Tuple{Items: append(id.Items[:5:5], pickle.None{})}},
 		&pickle.List{Items: []pickle.Value{key}},
 	} {

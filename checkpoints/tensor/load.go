@@ -26,8 +26,7 @@ const (
 // Options bound a Load. Zero fields mean the defaults of the packages.
 type Options struct {
 	Container container.Limits
-	// Pickle has one default of its own: values may take 48 MiB, together with what records inflate to, or as much as the
-	// archive has where that is more; in files that are pickles, which hold texts, twice as much.
+	// Pickle has one default of its own: what records inflate to counts towards the 48 MiB of memory.
 	Pickle pickle.Limits
 	// Expanded is how many bytes views may take that are larger than their storage, 64 MiB by default.
 	Expanded int64
@@ -58,14 +57,14 @@ func Load(data []byte, options Options) (*File, error) {
 	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
 		return loadZip(data, options)
 	case bytes.HasPrefix(data, legacyMagic[:8]):
-		r := options.rebuilder(len(data), max(minMemory, 2*int64(len(data))))
+		r := options.rebuilder(len(data), minMemory)
 		f, err := loadLegacy(data, r.config(options, nil))
 		if err != nil {
 			return nil, err
 		}
 		return f, r.finish()
 	case isPickle(data):
-		r := options.rebuilder(len(data), max(minMemory, 2*int64(len(data))))
+		r := options.rebuilder(len(data), minMemory)
 		v, err := pickle.Decode(data, r.config(options, nil))
 		if err != nil {
 			return nil, err
@@ -88,7 +87,7 @@ func isPickle(data []byte) bool {
 	return strings.IndexByte("(])}cNILFSVKMJGXTU", data[0]) >= 0 && data[len(data)-1] == '.'
 }
 
-// minMemory is what the values of a file may take at least, in bytes.
+// minMemory is what the values of a file may take whatever it holds, in bytes.
 const minMemory = 48 << 20
 
 // rebuilder gives the budgets of a file of size bytes; memory is what its values may take by default.
@@ -104,6 +103,8 @@ func loadZip(data []byte, options Options) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	inflated := archive.Inflated()
+	r := options.rebuilder(len(data)+int(inflated), max(minMemory-inflated, minMemory/6))
 	table := &storages{known: make(map[string]*Storage), fields: 5}
 	table.find = func(s *Storage) error {
 		record, ok := archive.Record(container.StoragePrefix + s.Key)
@@ -114,11 +115,10 @@ func loadZip(data []byte, options Options) (*File, error) {
 			return fmt.Errorf("storage %s claims %d × %s, %d bytes; its record has %d", s.Key, s.Numel, s.DType, s.byteLen(), len(record.Data))
 		}
 		s.data = record.Data
+		r.budget.Found(s.byteLen())
 		return nil
 	}
 	main, _ := archive.Record(container.RecordPickle)
-	inflated := archive.Inflated()
-	r := options.rebuilder(len(data)+int(inflated), max(minMemory-inflated, minMemory/6, int64(len(data))))
 	root, err := pickle.Decode(main.Data, r.config(options, table.resolve))
 	if err != nil {
 		return nil, err
@@ -155,19 +155,10 @@ func loadLegacy(data []byte, config pickle.Config) (*File, error) {
 		return nil, fmt.Errorf("%w: magic number is cut short", ErrFormat)
 	}
 	at = len(legacyMagic)
-	if v, err := next("protocol", plain); err != nil {
+	if bytes.HasPrefix(data[at:], legacyHead) {
+		at += len(legacyHead)
+	} else if err := legacyHeader(func(what string) (pickle.Value, error) { return next(what, plain) }); err != nil {
 		return nil, err
-	} else if v != pickle.Int(legacyProtocol) {
-		return nil, fmt.Errorf("%w: protocol is %s, expected %d", ErrFormat, pickle.Describe(v), legacyProtocol)
-	}
-	system, err := next("system information", plain)
-	if err != nil {
-		return nil, err
-	}
-	if info, ok := system.(*pickle.Dict); !ok {
-		return nil, fmt.Errorf("%w: system information is %s, expected a dict", ErrFormat, pickle.Describe(system))
-	} else if little, _ := info.Get("little_endian"); little != pickle.Bool(true) {
-		return nil, fmt.Errorf("%w: file is not little-endian", ErrFormat)
 	}
 	table := &storages{known: make(map[string]*Storage), fields: 6}
 	total := int64(0)
@@ -176,6 +167,7 @@ func loadLegacy(data []byte, config pickle.Config) (*File, error) {
 		if total += s.byteLen(); s.byteLen() > int64(len(data)) || total > int64(len(data)) {
 			return fmt.Errorf("storage %s claims %d bytes, more than the file holds", s.Key, s.byteLen())
 		}
+		config.Budget.Found(s.byteLen())
 		return nil
 	}
 	config.Persistent = table.resolve
@@ -191,6 +183,30 @@ func loadLegacy(data []byte, config pickle.Config) (*File, error) {
 		return nil, err
 	}
 	return &File{Format: Legacy, Root: root}, nil
+}
+
+// legacyHead is what PyTorch writes behind the magic number on every little-endian machine. Pickles hold a file of the old
+// format for each tensor, and most of it is this.
+var legacyHead = []byte("\x80\x02M\xe9\x03.\x80\x02}q\x00(X\x10\x00\x00\x00protocol_versionq\x01M\xe9\x03X\r\x00\x00\x00little_endianq\x02\x88" +
+	"X\n\x00\x00\x00type_sizesq\x03}q\x04(X\x05\x00\x00\x00shortq\x05K\x02X\x03\x00\x00\x00intq\x06K\x04X\x04\x00\x00\x00longq\x07K\x04uu.")
+
+// legacyHeader reads the protocol and the system information.
+func legacyHeader(next func(what string) (pickle.Value, error)) error {
+	if v, err := next("protocol"); err != nil {
+		return err
+	} else if v != pickle.Int(legacyProtocol) {
+		return fmt.Errorf("%w: protocol is %s, expected %d", ErrFormat, pickle.Describe(v), legacyProtocol)
+	}
+	system, err := next("system information")
+	if err != nil {
+		return err
+	}
+	if info, ok := system.(*pickle.Dict); !ok {
+		return fmt.Errorf("%w: system information is %s, expected a dict", ErrFormat, pickle.Describe(system))
+	} else if little, _ := info.Get("little_endian"); little != pickle.Bool(true) {
+		return fmt.Errorf("%w: file is not little-endian", ErrFormat)
+	}
+	return nil
 }
 
 func readLegacyStorages(data []byte, at int, keys pickle.Value, table *storages) error {

@@ -304,7 +304,8 @@ func (r *rebuilder) fromType(args []pickle.Value) (pickle.Value, error) {
 	return t, nil
 }
 
-const nestedCost = 2048
+// nestedCost is about what reading a file within a pickle takes beside its machines.
+const nestedCost = 1024
 
 // storageFromBytes is torch.storage._load_from_bytes(bytes), how pickle.dump saves a storage: a file of the old format
 // whose object is the storage itself. It may hold no further file.
