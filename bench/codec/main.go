@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -220,6 +221,7 @@ func measure(operation, path string, rounds int) error {
 	}
 	best := time.Duration(1<<63 - 1)
 	for range rounds {
+		runtime.GC() // of what the last round left, as PyTorch frees at once
 		start := time.Now()
 		if err := run(); err != nil {
 			return err
