@@ -55,11 +55,8 @@ func ReadVectorMemory(path string) (*VectorMemory, error) {
 // records of fields, and tensors are read from the files within. The memory shares data, which must not change as long as
 // it is in use.
 func ParseVectorMemory(name string, data []byte) (*VectorMemory, error) {
-	// Small texts and dicts take several times their size in a file.
-	file, err := load(name, data, []ReadOption{func(o *tensor.Options) {
-		o.Pickle.Memory = max(48<<20, 4*int64(len(data)))
-		o.Pickle.Values = max(4_000_000, len(data)/16)
-	}})
+	// An entry is made of some fifty values.
+	file, err := load(name, data, []ReadOption{func(o *tensor.Options) { o.Pickle.Values = max(4_000_000, len(data)/16) }})
 	if err != nil {
 		return nil, err
 	}
