@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -180,6 +181,27 @@ func (d *Directory) usable() error {
 		return ErrClosed
 	case !d.writes() && !d.volatile:
 		return ErrReadOnly
+	}
+	return d.owned()
+}
+
+// owned is an error when this process may not write any more: the lock that it
+// holds is not the directory's, since somebody removed it or the directory and
+// another process may write there; or the key that it signs with was replaced.
+func (d *Directory) owned() error {
+	if d.lock == nil {
+		return nil
+	}
+	held, err := d.lock.Stat()
+	if err != nil {
+		return fmt.Errorf("lock of the data directory: %w", err)
+	}
+	found, err := os.Lstat(d.path(lockFile))
+	if err == nil && !os.SameFile(held, found) {
+		err = errors.New("another file has its name")
+	}
+	if err != nil {
+		return fmt.Errorf("lock of the data directory was taken away: %s: %w", d.path(lockFile), err)
 	}
 	return d.keys.inUse()
 }

@@ -57,7 +57,7 @@ func (d *Directory) savable() error {
 	case !d.writes():
 		return ErrReadOnly
 	}
-	return d.keys.inUse()
+	return d.owned()
 }
 
 // pruneJournal drops the segments that no kept checkpoint needs. A failure is
