@@ -64,8 +64,8 @@ func trailerSize(keyID int) int {
 // roundUp rounds up to a multiple of 8.
 func roundUp(n int) int { return (n + 7) &^ 7 }
 
-// appendCommit appends one group commit of entries, numbered from first, to b, and returns the chain after it.
-func appendCommit(b []byte, o *Options, payloadType string, previous [chainSize]byte, first int64, at time.Time, entries []Entry) ([]byte, [chainSize]byte, error) {
+// appendCommit appends one group commit of entries, which continues from a position, to b, and returns the chain after it.
+func appendCommit(b []byte, o *Options, previous Position, at time.Time, entries []Entry) ([]byte, [chainSize]byte, error) {
 	var chain [chainSize]byte
 	keyLength := 0
 	if o.Signer != nil {
@@ -86,10 +86,10 @@ func appendCommit(b []byte, o *Options, payloadType string, previous [chainSize]
 	if length = roundUp(length) + trailerSize(keyLength); length > MaxCommit {
 		return b, chain, fmt.Errorf("%d entries are more than %d bytes, the most of one commit", len(entries), MaxCommit)
 	}
-	if first > math.MaxInt64-int64(len(entries)) {
+	if previous.Sequence >= math.MaxInt64-int64(len(entries)) {
 		return b, chain, errors.New("sequences are used up")
 	}
-	start := len(b)
+	start, first := len(b), previous.Sequence+1
 	b = append(b, commitMagic...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(length))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(entries)))
@@ -108,12 +108,12 @@ func appendCommit(b []byte, o *Options, payloadType string, previous [chainSize]
 	}
 	b = append(b, make([]byte, roundUp(len(b)-start)-(len(b)-start))...)
 	h := sha256.New()
-	h.Write(previous[:])
+	h.Write(previous.Chain[:])
 	h.Write(b[start:])
 	h.Sum(chain[:0])
 	trailer := len(b)
 	b = append(b, chain[:]...)
-	id, signature, err := o.sign(payloadType, chain[:])
+	id, signature, err := o.sign(commitPayload, chain[:])
 	if err != nil || len(id) != keyLength {
 		return b[:start], chain, errors.Join(fmt.Errorf("commit: key id of %d bytes, expected %d", len(id), keyLength), err)
 	}

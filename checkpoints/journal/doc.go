@@ -14,6 +14,9 @@
 // nothing is cut, skipped or guessed then. A tail that was cut off at the end of a commit can be seen only against a Position
 // that lies beyond it, so keep one.
 //
+// What is acknowledged lies where the next Open looks for it: when the segment that is written to, or the folder, was removed, moved or
+// exchanged, nothing is acknowledged until it is back.
+//
 // A failed write leaves the journal as it was, and work goes on when the cause is gone. When even the undoing fails, the error
 // matches ErrInDoubt and every call begins with another attempt at it.
 //

@@ -12,7 +12,8 @@ var (
 	ErrUntrusted = errors.New("untrusted journal")
 	// ErrUnsigned says that a signature is missing where one is required; it comes with ErrUntrusted.
 	ErrUnsigned = errors.New("not signed")
-	// ErrMissing says that there is no journal, or that it does not reach from or to the position asked for.
+	// ErrMissing says that there is no journal, that it does not reach from or to the position asked for, or that the segment
+	// that is written to is no longer under its name.
 	ErrMissing = errors.New("journal is missing")
 	// ErrExists says that Create found a journal.
 	ErrExists = errors.New("journal exists")

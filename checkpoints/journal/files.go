@@ -19,17 +19,18 @@ type file interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
+	Stat() (fs.FileInfo, error)
 	Truncate(size int64) error
 	Sync() error
 }
 
-// fileOps are the operations that change the disk; tests put failing ones in their place.
+// fileOps are the operations that a writer needs of the system; tests put failing ones in their place.
 type fileOps struct {
 	open    func(path string, flags int, mode fs.FileMode) (file, error)
 	mkdir   func(path string, mode fs.FileMode) error
-	rename  func(from, to string) error
 	remove  func(path string) error
 	syncDir func(path string) error
+	lstat   func(path string) (fs.FileInfo, error)
 }
 
 func systemOps() *fileOps {
@@ -38,7 +39,6 @@ func systemOps() *fileOps {
 			return os.OpenFile(path, flags, mode)
 		},
 		mkdir:  os.Mkdir,
-		rename: os.Rename,
 		remove: os.Remove,
 		syncDir: func(path string) error {
 			d, err := os.Open(path)
@@ -47,6 +47,7 @@ func systemOps() *fileOps {
 			}
 			return errors.Join(d.Sync(), d.Close())
 		},
+		lstat: os.Lstat,
 	}
 }
 
@@ -78,6 +79,24 @@ func (o *fileOps) create(path string, content []byte) (f file, made bool, err er
 		return nil, true, errors.Join(err, f.Close())
 	}
 	return f, true, nil
+}
+
+// named fails with ErrMissing when an open file is not the one under its name, as when it or its folder was removed, moved or
+// exchanged: what is written to it is then found by nobody. While it is open its inode is nobody else's, so that the same
+// one under the name also says that the file has a name.
+func (o *fileOps) named(f file, path string) error {
+	under, err := o.lstat(path)
+	if err != nil {
+		return fmt.Errorf("%w: segment %s is gone: %w", ErrMissing, path, err)
+	}
+	opened, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("segment %s: %w", path, err)
+	}
+	if !os.SameFile(under, opened) {
+		return fmt.Errorf("%w: segment %s was exchanged for another file, expected the one that is written to", ErrMissing, path)
+	}
+	return nil
 }
 
 // discard removes files, which may be gone, durably.

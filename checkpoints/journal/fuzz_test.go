@@ -28,7 +28,7 @@ func FuzzSegment(f *testing.F) {
 		first, from := int64(1), Position{}
 		if len(content) >= headerSize {
 			if h, err := decodeHeader(content[:headerSize]); err == nil {
-				first, from = h.first, h.previous
+				first, from = h.previous.Sequence+1, h.previous
 			}
 		}
 		path := filepath.Join(dir, segmentName(first))
@@ -54,7 +54,7 @@ func FuzzSegment(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, chain, err := appendCommit(nil, &Options{Signer: echo(h, content[off:])}, commitPayload, at.Chain, h.first, time.Unix(0, h.time), entries[:h.records])
+			again, chain, err := appendCommit(nil, &Options{Signer: echo(h, content[off:])}, at, time.Unix(0, h.time), entries[:h.records])
 			if err != nil || !bytes.Equal(again, content[off:][:h.length]) {
 				t.Fatalf("commit at %d: got %v, %x, want %x", off, err, again, content[off:][:h.length])
 			}

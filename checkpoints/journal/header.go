@@ -6,18 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"math"
 )
 
 const (
-	version    = 1
-	flagBranch = 1
+	version = 1
 
 	headerSize   = 256
-	headerSigned = 144 // the bytes that the signature covers
+	headerSigned = 136 // the bytes that the signature covers
 	maxKeyID     = 64
 
-	signatureSize = 64
+	signatureSize   = 64
+	headerSignature = headerSigned + signatureSize // where the signature ends
 )
 
 var (
@@ -27,8 +26,6 @@ var (
 
 // header begins a segment.
 type header struct {
-	branch    bool     // first may be beyond previous.Sequence + 1
-	first     int64    // the sequence of the segment's first record
 	previous  Position // what the segment continues
 	created   int64    // nanoseconds since 1970
 	keyID     string   // empty when unsigned
@@ -40,17 +37,13 @@ func (h header) encode(o *Options) ([]byte, error) {
 	b := make([]byte, headerSize)
 	copy(b, headerMagic)
 	binary.LittleEndian.PutUint16(b[8:], version)
-	if h.branch {
-		binary.LittleEndian.PutUint16(b[10:], flagBranch)
-	}
-	binary.LittleEndian.PutUint64(b[16:], uint64(h.first))
-	binary.LittleEndian.PutUint64(b[24:], uint64(h.previous.Sequence))
-	copy(b[32:], h.previous.Chain[:])
-	binary.LittleEndian.PutUint64(b[64:], uint64(h.created))
+	binary.LittleEndian.PutUint64(b[16:], uint64(h.previous.Sequence+1))
+	copy(b[24:], h.previous.Chain[:])
+	binary.LittleEndian.PutUint64(b[56:], uint64(h.created))
 	if o.Signer != nil {
 		id := o.Signer.KeyID()
-		b[72] = byte(len(id))
-		copy(b[80:headerSigned], id)
+		b[64] = byte(len(id))
+		copy(b[72:headerSigned], id)
 	}
 	_, signature, err := o.sign(segmentPayload, b[:headerSigned])
 	if err != nil {
@@ -73,32 +66,28 @@ func decodeHeader(b []byte) (header, error) {
 	if v := binary.LittleEndian.Uint16(b[8:]); v != version {
 		return h, fmt.Errorf("version %d, this program reads version %d", v, version)
 	}
-	flags, n := binary.LittleEndian.Uint16(b[10:]), int(b[72])
-	if flags&^flagBranch != 0 || n > maxKeyID {
-		return h, fmt.Errorf("header has flags %#x and a key id of %d bytes, expected at most 1 and %d", flags, n, maxKeyID)
+	n := int(b[64])
+	if n > maxKeyID {
+		return h, fmt.Errorf("header has a key id of %d bytes, expected at most %d", n, maxKeyID)
 	}
-	unused := [][]byte{b[12:16], b[73:80], b[80+n : headerSigned], b[208:252]}
+	unused := [][]byte{b[10:16], b[65:72], b[72+n : headerSigned], b[headerSignature:252]}
 	if n == 0 {
-		unused = append(unused, b[headerSigned:208])
+		unused = append(unused, b[headerSigned:headerSignature])
 	}
 	for _, u := range unused {
 		if !zeros(u) {
 			return h, errors.New("unused bytes of the header are not zero")
 		}
 	}
-	h.branch = flags == flagBranch
-	h.first = int64(binary.LittleEndian.Uint64(b[16:]))
-	h.previous.Sequence = int64(binary.LittleEndian.Uint64(b[24:]))
-	copy(h.previous.Chain[:], b[32:])
-	h.created = int64(binary.LittleEndian.Uint64(b[64:]))
-	h.keyID = string(b[80 : 80+n])
-	h.signature = b[headerSigned:208]
-	switch {
-	case h.previous.Sequence < 0 || h.previous.Sequence == math.MaxInt64 || h.first <= h.previous.Sequence:
-		return h, fmt.Errorf("first sequence %d after %d", h.first, h.previous.Sequence)
-	case !h.branch && h.first != h.previous.Sequence+1:
-		return h, fmt.Errorf("first sequence %d after %d, expected %d", h.first, h.previous.Sequence, h.previous.Sequence+1)
+	first := int64(binary.LittleEndian.Uint64(b[16:]))
+	if first < 1 {
+		return h, fmt.Errorf("first sequence %d, expected 1 or more", first)
 	}
+	h.previous.Sequence = first - 1
+	copy(h.previous.Chain[:], b[24:])
+	h.created = int64(binary.LittleEndian.Uint64(b[56:]))
+	h.keyID = string(b[72 : 72+n])
+	h.signature = b[headerSigned:headerSignature]
 	return h, nil
 }
 

@@ -15,7 +15,6 @@ type Journal struct {
 	segments []segment // kept, oldest first; the last one is written to
 	file     file      // of the last segment
 	position Position
-	next     int64 // the next record's sequence
 	size     int64 // of the last segment
 	synced   int64 // how much of it is known to be on the disk
 	syncedAt Position
@@ -25,15 +24,15 @@ type Journal struct {
 
 	// What a failed step left behind; repair undoes it.
 	trouble error
-	stray   string  // a segment that must not be there
-	branch  *branch // one that must not take place
+	stray   string // a segment that must not be there
 }
 
 // keptBuffer is the most memory that is kept for the next commit, in bytes.
 const keptBuffer = 1 << 20
 
-// Append adds entries as one group commit and returns the position after it. On return they are as durable as the SyncMode says.
-// On an error nothing of them is in the journal; only when it matches ErrInDoubt a crash may still bring all of them back.
+// Append adds entries as one group commit and returns the position after it. On return they are as durable as the SyncMode says,
+// in the segment that lies under its name then: when that was removed, moved or exchanged, the error matches ErrMissing until it is
+// back. On an error nothing of them is in the journal; only when it matches ErrInDoubt a crash may still bring all of them back.
 // Payloads are not kept. No entries are no commit.
 func (j *Journal) Append(entries ...Entry) (Position, error) {
 	j.mu.Lock()
@@ -44,7 +43,7 @@ func (j *Journal) Append(entries ...Entry) (Position, error) {
 	if len(entries) == 0 {
 		return j.position, nil
 	}
-	b, chain, err := appendCommit(j.buffer[:0], &j.options, commitPayload, j.position.Chain, j.next, j.options.Now(), entries)
+	b, chain, err := appendCommit(j.buffer[:0], &j.options, j.position, j.options.Now(), entries)
 	if cap(b) <= keptBuffer {
 		j.buffer = b[:0]
 	}
@@ -60,12 +59,14 @@ func (j *Journal) Append(entries ...Entry) (Position, error) {
 	if err == nil && j.options.Sync == SyncAlways {
 		err = j.file.Sync()
 	}
+	if err == nil {
+		err = j.named()
+	}
 	if err != nil {
 		return Position{}, fmt.Errorf("append to journal: %w", j.fail(err))
 	}
 	j.size += int64(len(b))
-	j.next += int64(len(entries))
-	j.position = Position{Sequence: j.next - 1, Chain: chain}
+	j.position = Position{Sequence: j.position.Sequence + int64(len(entries)), Chain: chain}
 	switch j.options.Sync {
 	case SyncAlways:
 		j.synced, j.syncedAt = j.size, j.position
@@ -87,7 +88,7 @@ func (j *Journal) Position() Position {
 // Durable says whether what Append acknowledges is fsynced.
 func (j *Journal) Durable() bool { return j.options.Sync == SyncAlways }
 
-// Sync brings to the disk what was appended.
+// Sync brings to the disk what was appended. When the segment is no longer under its name, the error matches ErrMissing.
 func (j *Journal) Sync() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -145,17 +146,20 @@ func (j *Journal) disarm() {
 	}
 }
 
-// sync fsyncs the segment.
+// sync fsyncs the segment and sees that it is where a reader looks for it.
 func (j *Journal) sync() error {
-	if j.synced == j.size {
-		return nil
+	if j.synced < j.size {
+		if err := j.file.Sync(); err != nil {
+			return j.fail(err)
+		}
+		j.synced, j.syncedAt = j.size, j.position
 	}
-	if err := j.file.Sync(); err != nil {
-		return j.fail(err)
-	}
-	j.synced, j.syncedAt = j.size, j.position
-	return nil
+	return j.named()
 }
+
+// named fails when the segment that is written to is not the one under its name. There is nothing to undo then: what is in the open
+// file is right, and is found again when the file is back.
+func (j *Journal) named() error { return j.options.ops.named(j.file, j.path()) }
 
 // ready is nil when the journal can be written, if need be after a repair.
 func (j *Journal) ready() error {
@@ -182,13 +186,11 @@ func (j *Journal) fail(err error) error {
 
 // repair undoes the step that caused the trouble: on the disk is then what was acknowledged, no more and no less.
 func (j *Journal) repair() error {
-	if j.branch != nil {
-		if err := j.branch.undo(j.options.ops); err != nil {
+	if j.stray != "" {
+		// In a folder that took the journal's place nothing is removed.
+		if err := j.named(); err != nil {
 			return err
 		}
-		j.branch = nil
-	}
-	if j.stray != "" {
 		if err := j.options.ops.discard(j.options.Dir, j.stray); err != nil {
 			return err
 		}
@@ -213,10 +215,7 @@ func (j *Journal) repair() error {
 func (j *Journal) rewrite() error {
 	w := newWalker(&Options{}, Position{}, nil)
 	w.reached = true
-	w.path, w.position, w.next = j.path(), j.syncedAt, j.syncedAt.Sequence+1
-	if j.synced == headerSize {
-		w.next = j.segments[len(j.segments)-1].first
-	}
+	w.path, w.position = j.path(), j.syncedAt
 	w.window.reset(j.file, j.size)
 	if _, err := w.commits(j.synced, false); err != nil {
 		return err

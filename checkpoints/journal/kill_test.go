@@ -39,7 +39,7 @@ func TestWriterChild(t *testing.T) {
 // TestKill kills a writer at random moments: nothing acknowledged may be lost, nothing stored twice.
 func TestKill(t *testing.T) {
 	rounds := 20
-	if os.Getenv("FDQC_SOAK") != "" {
+	if soak() {
 		rounds = 200
 	}
 	var o Options

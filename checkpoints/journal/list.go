@@ -10,7 +10,7 @@ func (j *Journal) Segments(after int64) []string {
 		if i+1 < len(j.segments) {
 			last = j.segments[i+1].previous.Sequence
 		}
-		if last > after && last >= s.first {
+		if last > after && last > s.previous.Sequence {
 			paths = append(paths, s.path)
 		}
 	}

@@ -76,6 +76,17 @@ func collect() (func(Record) error, *[]string) {
 	}, &got
 }
 
+// soak says whether the loops over every fault run in full.
+func soak() bool { return os.Getenv("FDQC_SOAK") != "" }
+
+// faultSample is n where one in n of such a loop's cases runs; no divisor of their numbers, so that each kind gets its share.
+func faultSample() int {
+	if soak() {
+		return 1
+	}
+	return 7
+}
+
 func mustCreate(t testing.TB, o Options, at Position) *Journal {
 	t.Helper()
 	j, err := Create(o, at)

@@ -29,9 +29,6 @@ func create(o Options, at Position) (*Journal, error) {
 	if err := o.ops.makeDir(o.Dir); err != nil {
 		return nil, err
 	}
-	if err := settleBranch(&o); err != nil {
-		return nil, err
-	}
 	sources, err := list(o.Dir)
 	if err != nil {
 		return nil, err
@@ -50,7 +47,7 @@ func create(o Options, at Position) (*Journal, error) {
 			return nil, err
 		}
 	}
-	j := &Journal{options: o, position: at, next: at.Sequence + 1}
+	j := &Journal{options: o, position: at}
 	if err := j.begin(); err != nil {
 		return nil, errors.Join(err, j.abandon())
 	}
@@ -66,8 +63,8 @@ func (j *Journal) abandon() error {
 }
 
 // Open opens a journal for writing. It verifies all that is kept, calls replay (nil: none) with the records after from, which must
-// be a position on the journal's history, finishes an interrupted Branch and cuts off an incomplete tail. Records are
-// replayed as they are verified: after an error drop what replay built. An error of replay ends the opening.
+// be a position on the journal's history, and cuts off an incomplete tail. Records are replayed as they are verified: after an error
+// drop what replay built. An error of replay ends the opening.
 func Open(o Options, from Position, replay func(Record) error) (*Journal, Recovery, error) {
 	o, err := o.completeWriter()
 	if err != nil {
@@ -81,9 +78,6 @@ func Open(o Options, from Position, replay func(Record) error) (*Journal, Recove
 }
 
 func open(o Options, from Position, replay func(Record) error) (*Journal, Recovery, error) {
-	if err := settleBranch(&o); err != nil {
-		return nil, Recovery{}, err
-	}
 	sources, err := list(o.Dir)
 	if err != nil {
 		return nil, Recovery{}, err
@@ -92,7 +86,7 @@ func open(o Options, from Position, replay func(Record) error) (*Journal, Recove
 	if err := w.all(sources); err != nil {
 		return nil, w.recovery, err
 	}
-	j := &Journal{options: o, segments: w.segments, position: w.position, next: w.next}
+	j := &Journal{options: o, segments: w.segments, position: w.position}
 	if len(j.segments) < len(sources) {
 		// The last segment was being made: nothing was ever written to it.
 		if err := o.ops.discard(o.Dir, sources[len(sources)-1].path); err != nil {
@@ -118,6 +112,9 @@ func open(o Options, from Position, replay func(Record) error) (*Journal, Recove
 	if err == nil {
 		err = o.ops.syncDir(o.Dir)
 	}
+	if err == nil {
+		err = j.named()
+	}
 	if err != nil {
 		return nil, w.recovery, errors.Join(err, j.file.Close())
 	}
@@ -125,7 +122,7 @@ func open(o Options, from Position, replay func(Record) error) (*Journal, Recove
 }
 
 // Replay calls replay (nil: none) with the records after from, as Open does, and changes nothing on the disk. It may run beside the
-// writer; when that removes or moves a segment meanwhile, the error matches fs.ErrNotExist and another attempt
+// writer; when that removes a segment meanwhile, the error matches fs.ErrNotExist and another attempt
 // is worth it.
 func Replay(o Options, from Position, replay func(Record) error) (Recovery, error) {
 	return read(o, func(o *Options) *walker { return newWalker(o, from, replay) })
@@ -145,7 +142,7 @@ func read(o Options, walker func(*Options) *walker) (Recovery, error) {
 	if err != nil {
 		return Recovery{}, err
 	}
-	sources, err := listSettled(&o)
+	sources, err := list(o.Dir)
 	if err != nil {
 		return Recovery{}, fmt.Errorf("read journal: %w", err)
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// SyncMode says when what Append wrote is brought to the disk. Headers of segments, rotations and branches are always fsynced
+// SyncMode says when what Append wrote is brought to the disk. Headers of segments and rotations are always fsynced
 // at once, and Close fsyncs in every mode.
 type SyncMode string
 
@@ -42,7 +42,6 @@ type Verifier interface {
 const (
 	segmentPayload = "application/vnd.fdqc.journal-segment.v1"
 	commitPayload  = "application/vnd.fdqc.journal-commit.v1"
-	branchPayload  = "application/vnd.fdqc.journal-branch.v1"
 )
 
 // Options says where a journal lies and how it is kept.

@@ -6,12 +6,13 @@ import (
 )
 
 // Rotate brings what was appended to the disk and begins a new segment, durable on return, so that the position it returns is
-// a boundary to which Prune and Branch can go. A segment without a commit is not followed by another.
+// a boundary: Prune can go there, and Recovery says of a replay from there that a segment begins. A segment without a commit is
+// not followed by another. When the segment is no longer under its name, the error matches ErrMissing.
 func (j *Journal) Rotate() (Position, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	err := j.ready()
-	if err == nil && j.size > headerSize {
+	if err == nil {
 		err = j.rotate()
 	}
 	if err != nil {
@@ -21,7 +22,7 @@ func (j *Journal) Rotate() (Position, error) {
 }
 
 func (j *Journal) rotate() error {
-	if err := j.sync(); err != nil {
+	if err := j.sync(); err != nil || j.size == headerSize {
 		return err
 	}
 	if err := j.begin(); err != nil {
@@ -32,12 +33,12 @@ func (j *Journal) rotate() error {
 
 // begin makes the segment that continues from the position, durable on return. After an error stray is what it left.
 func (j *Journal) begin() error {
-	h := header{first: j.next, previous: j.position, created: j.options.Now().UnixNano()}
+	h := header{previous: j.position, created: j.options.Now().UnixNano()}
 	content, err := h.encode(&j.options)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(j.options.Dir, segmentName(j.next))
+	path := filepath.Join(j.options.Dir, segmentName(j.position.Sequence+1))
 	f, made, err := j.options.ops.create(path, content)
 	if made {
 		j.stray = path
@@ -45,12 +46,19 @@ func (j *Journal) begin() error {
 	if err != nil {
 		return err
 	}
-	if err := j.options.ops.syncDir(j.options.Dir); err != nil {
+	err = j.options.ops.syncDir(j.options.Dir)
+	if err == nil {
+		err = j.options.ops.named(f, path)
+	}
+	if err == nil && j.file != nil {
+		err = j.named() // both in one folder
+	}
+	if err != nil {
 		_ = f.Close() // goes with its file
 		return err
 	}
 	j.stray = ""
-	j.enter(segment{path: path, first: h.first, previous: h.previous}, f, headerSize)
+	j.enter(segment{path: path, previous: h.previous}, f, headerSize)
 	return nil
 }
 
@@ -71,6 +79,9 @@ func (j *Journal) Prune(through int64) (removed []string, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.ready(); err != nil {
+		return nil, fmt.Errorf("prune journal: %w", err)
+	}
+	if err := j.named(); err != nil { // the folder may be another one
 		return nil, fmt.Errorf("prune journal: %w", err)
 	}
 	// One by one: a power failure must not leave a gap.

@@ -30,7 +30,6 @@ type Recovery struct {
 // segment is a segment that was verified or written.
 type segment struct {
 	path     string
-	first    int64
 	previous Position
 	size     int64 // up to the last whole commit
 }
@@ -39,7 +38,6 @@ type segment struct {
 type walker struct {
 	options  *Options
 	position Position // after what was read
-	next     int64    // the next record's sequence
 
 	from    Position // must be on the chain; replay begins after it
 	reached bool     // from was met
@@ -68,7 +66,7 @@ func (w *walker) all(sources []source) error {
 		if len(sources) == 0 || sources[0].first-1 != w.from.Sequence {
 			return fmt.Errorf("%w: %s holds no segment", ErrMissing, w.options.Dir)
 		}
-		w.position, w.next, w.reached = w.from, w.from.Sequence+1, true
+		w.position, w.reached = w.from, true
 		w.recovery.First = w.from
 	}
 	if !w.reached {
@@ -122,8 +120,8 @@ func (w *walker) header(s source, last bool) (bool, error) {
 	if err != nil {
 		return false, w.damage(0, "%v", err)
 	}
-	if h.first != s.first {
-		return false, w.damage(0, "header says that the first sequence is %d, the name says %d", h.first, s.first)
+	if first := h.previous.Sequence + 1; first != s.first {
+		return false, w.damage(0, "header says that the first sequence is %d, the name says %d", first, s.first)
 	}
 	started := len(w.segments) > 0
 	if started && h.previous != w.position {
@@ -133,8 +131,8 @@ func (w *walker) header(s source, last bool) (bool, error) {
 	if _, err := w.options.trust(segmentPayload, b[:headerSigned], h.keyID, h.signature, signedAt); err != nil {
 		return false, &TrustError{Segment: w.path, Err: err}
 	}
-	w.segments = append(w.segments, segment{path: s.path, first: h.first, previous: h.previous})
-	w.position, w.next = h.previous, h.first
+	w.segments = append(w.segments, segment{path: s.path, previous: h.previous})
+	w.position = h.previous
 	w.recovery.Boundary = w.recovery.Boundary || h.previous == w.from
 	if !started {
 		w.recovery.First = h.previous
@@ -188,8 +186,8 @@ func (w *walker) commit(off int64) (n int64, reason, err error) {
 	if reason != nil {
 		return 0, reason, nil
 	}
-	if h.first != w.next {
-		return 0, nil, w.damage(off, "commit begins with sequence %d, expected %d", h.first, w.next)
+	if next := w.position.Sequence + 1; h.first != next {
+		return 0, nil, w.damage(off, "commit begins with sequence %d, expected %d", h.first, next)
 	}
 	if int64(h.length) > left {
 		return 0, fmt.Errorf("%w: %d bytes are left of %d", errShort, left, h.length), nil
@@ -217,7 +215,6 @@ func (w *walker) commit(off int64) (n int64, reason, err error) {
 	w.recovery.Commits++
 	w.recovery.Records += c.records
 	w.position = Position{Sequence: c.first + int64(c.records) - 1, Chain: c.chain}
-	w.next = w.position.Sequence + 1
 	return int64(c.length), nil, w.boundary(off)
 }
 
