@@ -25,25 +25,28 @@ func (f *File) listSafetensors(data []byte) error {
 const inflatedLimit = 48 << 20
 
 func (f *File) listArchive(data []byte) error {
-	f.Content, f.Container = &Node{Kind: "dict"}, &Container{}
-	return npy.EachArray(data, inflatedLimit, func(e npy.Entry) error {
+	entries, err := npy.ListArrays(data, inflatedLimit)
+	if err != nil {
+		return err
+	}
+	f.Content, f.Container = &Node{Kind: "dict", Length: len(entries)}, &Container{}
+	for _, e := range entries {
 		listed := Record{Name: e.Name, Offset: e.Offset, Bytes: e.Bytes, CRC32: fmt.Sprintf("%08x", e.CRC)}
 		if e.Deflated {
 			listed.Packed = e.Packed
 		}
 		f.Container.Records = append(f.Container.Records, listed)
-		f.Content.Length++
 		f.Content.Items = append(f.Content.Items, Item{Key: e.Name, Value: arrayNode(e.DType.String(), e.Shape)})
-		return nil
-	})
+	}
+	return nil
 }
 
 func (f *File) listArray(data []byte) error {
-	a, err := npy.ReadArray(data)
+	h, err := npy.CheckArray(data)
 	if err != nil {
 		return err
 	}
-	f.Content = arrayNode(a.DType.String(), a.Shape)
+	f.Content = arrayNode(h.DType.String(), h.Shape)
 	return nil
 }
 

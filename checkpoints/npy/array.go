@@ -23,21 +23,33 @@ type Array struct {
 // and complex numbers, single values, and Fortran order, which is copied into C order; otherwise the array shares data.
 // Elements of texts and bools are not looked at.
 func ReadArray(data []byte) (Array, error) {
+	a, fortran, err := checkArray(data)
+	if err == nil && fortran {
+		a.Data = rowsFirst(a.Data, a.Header)
+	}
+	return a, err
+}
+
+// CheckArray is the header of what ReadArray would read; it copies nothing.
+func CheckArray(data []byte) (Header, error) {
+	a, _, err := checkArray(data)
+	return a.Header, err
+}
+
+// checkArray also tells whether the first index varies fastest.
+func checkArray(data []byte) (Array, bool, error) {
 	src := bytes.NewReader(data)
 	h, fortran, err := readHeader(src, DType.whole)
 	if err != nil {
-		return Array{}, err
+		return Array{}, false, err
 	}
 	body := data[len(data)-src.Len():]
 	if want := h.DataBytes(); int64(len(body)) < want {
-		return Array{}, &TruncatedError{Part: "data", Want: want, Got: int64(len(body))}
+		return Array{}, false, &TruncatedError{Part: "data", Want: want, Got: int64(len(body))}
 	} else if int64(len(body)) > want {
-		return Array{}, fmt.Errorf("npy data: %w: %d bytes, expected %d", ErrTrailing, len(body), want)
+		return Array{}, false, fmt.Errorf("npy data: %w: %d bytes, expected %d", ErrTrailing, len(body), want)
 	}
-	if fortran {
-		body = rowsFirst(body, h)
-	}
-	return Array{Header: h, Data: body}, nil
+	return Array{Header: h, Data: body}, fortran, nil
 }
 
 // rowsFirst copies an array whose first index varies fastest.
@@ -130,99 +142,128 @@ type Entry struct {
 // are inflated within limit, in bytes for all of them together. An entry that is no .npy file is refused, and so are
 // entries that overlap.
 func ReadArrays(data []byte, limit int64) ([]Entry, error) {
-	var entries []Entry
-	err := eachArray(data, &limit, false, func(e Entry) error {
-		entries = append(entries, e)
-		return nil
-	})
-	return entries, err
-}
-
-// EachArray is ReadArrays for callers that need one array at a time: limit, in bytes, is then for the largest entry.
-// The bytes that all entries inflate to are limited too, to 32 times the archive or 64 MiB, whichever is more: that
-// bounds the time.
-func EachArray(data []byte, limit int64, each func(Entry) error) error {
-	return eachArray(data, &limit, true, each)
-}
-
-func eachArray(data []byte, limit *int64, again bool, each func(Entry) error) error {
-	a, err := OpenArchive(bytes.NewReader(data), int64(len(data)))
+	a, err := openWhole(data)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if a.other != "" {
-		return fmt.Errorf("open npz: %w: entry %.80q is no array", ErrUnsupported, a.other)
-	}
-	packed, full := uint64(0), max(32*int64(len(data)), 64<<20)
+	var entries []Entry
 	for _, name := range a.names {
 		file := a.entries[name]
-		// Overlapping entries would make a small file take long.
-		if packed += file.CompressedSize64; file.CompressedSize64 > uint64(len(data)) || packed > uint64(len(data)) {
-			return fmt.Errorf("open npz: %w: entries up to %.80q are larger than the file", ErrHeader, name)
+		e, plain, err := readEntry(data, file, limit, nil)
+		if err == nil {
+			e.Array, err = ReadArray(plain)
 		}
-		before := *limit
-		if again {
-			before = min(*limit, full)
-		}
-		left := before
-		e, err := readEntry(data, file, &left)
 		if err != nil {
-			return fmt.Errorf("open npz array %.80q: %w", name, err)
+			return nil, fmt.Errorf("open npz array %.80q: %w", name, err)
 		}
-		if again {
-			full -= before - left
-		} else {
-			*limit -= before - left
+		if e.Deflated {
+			limit -= e.Bytes
 		}
-		e.Name = name
-		if err := each(e); err != nil {
-			return err
-		}
+		entries = append(entries, e)
 	}
-	return nil
+	return entries, nil
 }
 
-func readEntry(data []byte, file *zip.File, limit *int64) (Entry, error) {
-	e := Entry{Packed: int64(file.CompressedSize64), CRC: file.CRC32, Deflated: file.Method != zip.Store, Bytes: int64(file.UncompressedSize64)}
+// ListArrays checks an archive as ReadArrays does and describes its arrays, without Data. limit, in bytes, is for the
+// largest entry. What all entries inflate to is limited too, to 32 times the archive or 64 MiB, whichever is more: that
+// bounds the time.
+func ListArrays(data []byte, limit int64) ([]Entry, error) {
+	a, err := openWhole(data)
+	if err != nil {
+		return nil, err
+	}
+	largest := uint64(0)
+	for _, file := range a.entries {
+		if file.Method != zip.Store && file.UncompressedSize64 <= uint64(limit) {
+			largest = max(largest, file.UncompressedSize64)
+		}
+	}
+	scratch, left := make([]byte, largest), max(32*int64(len(data)), 64<<20)
+	var entries []Entry
+	for _, name := range a.names {
+		e, plain, err := readEntry(data, a.entries[name], min(limit, left), scratch)
+		if err == nil {
+			e.Header, err = CheckArray(plain)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("open npz array %.80q: %w", name, err)
+		}
+		if e.Deflated {
+			left -= e.Bytes
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// openWhole refuses archives of other things, and entries that overlap and would make a small file take long.
+func openWhole(data []byte) (*Archive, error) {
+	a, err := OpenArchive(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, err
+	}
+	if a.other != "" {
+		return nil, fmt.Errorf("open npz: %w: entry %.80q is no array", ErrUnsupported, a.other)
+	}
+	packed := uint64(0)
+	for _, name := range a.names {
+		size := a.entries[name].CompressedSize64
+		if packed += size; size > uint64(len(data)) || packed > uint64(len(data)) {
+			return nil, fmt.Errorf("open npz: %w: entries up to %.80q are larger than the file", ErrHeader, name)
+		}
+	}
+	return a, nil
+}
+
+// readEntry gives the bytes of a .npy file, checked.
+func readEntry(data []byte, file *zip.File, limit int64, scratch []byte) (Entry, []byte, error) {
+	e := Entry{
+		Name: strings.TrimSuffix(file.Name, extension), Packed: int64(file.CompressedSize64), CRC: file.CRC32,
+		Deflated: file.Method != zip.Store, Bytes: int64(file.UncompressedSize64),
+	}
 	offset, err := file.DataOffset()
 	if err != nil {
-		return e, err
+		return e, nil, err
 	}
 	if e.Offset = offset; offset < 0 || offset > int64(len(data))-e.Packed {
-		return e, fmt.Errorf("%w: %d bytes at %d lie beyond the file", ErrHeader, e.Packed, offset)
+		return e, nil, fmt.Errorf("%w: %d bytes at %d lie beyond the file", ErrHeader, e.Packed, offset)
+	}
+	if e.Deflated {
+		plain, err := inflate(file, limit, scratch)
+		return e, plain, err
+	}
+	if e.Bytes != e.Packed {
+		return e, nil, fmt.Errorf("%w: stored with %d bytes, %d in full", ErrHeader, e.Packed, e.Bytes)
 	}
 	plain := data[offset : offset+e.Packed : offset+e.Packed]
-	if file.Method != zip.Store {
-		if plain, err = inflate(file, limit); err != nil {
-			return e, err
-		}
-	} else if file.UncompressedSize64 != file.CompressedSize64 {
-		return e, fmt.Errorf("%w: stored with %d bytes, %d in full", ErrHeader, file.CompressedSize64, file.UncompressedSize64)
-	} else if sum := crc32.ChecksumIEEE(plain); sum != file.CRC32 {
-		return e, fmt.Errorf("%w: checksum %08x, recorded is %08x", zip.ErrChecksum, sum, file.CRC32)
+	if sum := crc32.ChecksumIEEE(plain); sum != file.CRC32 {
+		return e, nil, fmt.Errorf("%w: checksum %08x, recorded is %08x", zip.ErrChecksum, sum, file.CRC32)
 	}
-	e.Array, err = ReadArray(plain)
-	return e, err
+	return e, plain, nil
 }
 
-// inflate takes memory as the bytes come, whatever the entry claims.
-func inflate(file *zip.File, limit *int64) ([]byte, error) {
-	if file.UncompressedSize64 > uint64(*limit) {
-		return nil, fmt.Errorf("%w: it inflates to %d bytes, %d are left of the limit", ErrTooLarge, file.UncompressedSize64, *limit)
+// inflate fills scratch if that is large enough. The zip package checks size and checksum at the end.
+func inflate(file *zip.File, limit int64, scratch []byte) ([]byte, error) {
+	if file.UncompressedSize64 > uint64(max(limit, 0)) {
+		return nil, fmt.Errorf("%w: it inflates to %d bytes, %d are left of the limit", ErrTooLarge, file.UncompressedSize64, limit)
 	}
-	*limit -= int64(file.UncompressedSize64)
 	src, err := file.Open()
 	if err != nil {
 		return nil, err
 	}
-	plain, err := io.ReadAll(io.LimitReader(src, int64(file.UncompressedSize64)+1))
-	if err = errors.Join(err, src.Close()); err != nil {
-		return nil, err
+	if uint64(len(scratch)) < file.UncompressedSize64 {
+		scratch = make([]byte, file.UncompressedSize64)
 	}
-	if uint64(len(plain)) != file.UncompressedSize64 {
-		return nil, fmt.Errorf("%w: %d bytes, %d are recorded", ErrHeader, len(plain), file.UncompressedSize64)
+	plain := scratch[:file.UncompressedSize64]
+	if _, err = io.ReadFull(src, plain); err == nil {
+		var more [1]byte
+		if _, err = io.ReadFull(src, more[:]); err == nil {
+			err = fmt.Errorf("%w: more than the %d bytes that are recorded", ErrHeader, len(plain))
+		} else if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			err = nil
+		}
 	}
-	return plain, nil
+	return plain, errors.Join(err, src.Close())
 }
 
 // Saver writes an archive of whole arrays, one by one. Equal arrays give equal bytes.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -176,9 +177,38 @@ func TestHostileArchives(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := ReadArrays(c.data, 1<<20); !errors.Is(err, c.want) {
-				t.Errorf("got %v, want %v", err, c.want)
+				t.Errorf("read: got %v, want %v", err, c.want)
+			}
+			if _, err := ListArrays(c.data, 1<<20); !errors.Is(err, c.want) {
+				t.Errorf("list: got %v, want %v", err, c.want)
 			}
 		})
+	}
+}
+
+// TestManyBombs limits what all entries inflate to, not only each, and takes the memory of one.
+func TestManyBombs(t *testing.T) {
+	h, err := Header{DType: DType{Uint, 1}, Shape: []int64{32 << 20}}.encode(DType.whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bomb := string(h) + strings.Repeat("\x00", 32<<20)
+	for count, good := range map[int]bool{1: true, 3: false} {
+		entries := map[string]string{}
+		for i := range count {
+			entries[fmt.Sprintf("%d.npy", i)] = bomb
+		}
+		data := zipOf(t, entries, zip.Deflate)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got, err := ListArrays(data, 48<<20)
+		runtime.ReadMemStats(&after)
+		if good != (err == nil) || !good && !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%d entries: got %d arrays (%v), want them listed: %t", count, len(got), err, good)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 48<<20 {
+			t.Errorf("%d entries: %d bytes were allocated, want at most 48 MiB", count, took)
+		}
 	}
 }
 

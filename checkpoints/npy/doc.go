@@ -7,7 +7,7 @@
 // not the literal NumPy writes is [ErrHeader]; a shape too large for this package is [ErrTooLarge]. No input panics, and
 // none makes the package allocate more than [MaxHeaderBytes] and [MaxRowBytes] ask for.
 //
-// [ReadArrays] and [ReadArray] take whole files from memory instead, for listing and converting: they read all numeric
+// [ReadArrays] and [ReadArray], and [ListArrays] and [CheckArray] without the data, take whole files from memory: they read all numeric
 // types and Fortran order, share the bytes that they were given and inflate compressed entries within a limit; [Saver]
 // and [WriteArray] write them.
 //
