@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,8 +16,14 @@ func TestFolderTakenFromUnderTheWriter(t *testing.T) {
 		t.Skip("run make build: there is no shim to compute with")
 	}
 	for name, take := range map[string]func(t *testing.T, dir string){
-		"removed": func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) },
-		"moved":   func(t *testing.T, dir string) { must(t, os.Rename(dir, dir+".moved")) },
+		"directory removed": func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) },
+		"journal removed":   func(t *testing.T, dir string) { must(t, os.RemoveAll(filepath.Join(dir, "journal"))) },
+		"segments removed": func(t *testing.T, dir string) {
+			for _, path := range parts(t, filepath.Join(dir, "journal")) {
+				must(t, os.Remove(path))
+			}
+		},
+		"directory moved": func(t *testing.T, dir string) { must(t, os.Rename(dir, dir+".moved")) },
 		"another in its place": func(t *testing.T, dir string) {
 			must(t, os.Rename(dir, dir+".moved"))
 			must(t, os.CopyFS(dir, os.DirFS(dir+".moved")))
