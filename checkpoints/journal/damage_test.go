@@ -15,6 +15,7 @@ import (
 // refused says whether an error names damage or distrust.
 func refused(err error) bool { return errors.Is(err, ErrDamaged) || errors.Is(err, ErrUntrusted) }
 
+// TestEveryFlippedByteIsRefused changes each byte in one of four ways; in all with FDQC_SOAK.
 func TestEveryFlippedByteIsRefused(t *testing.T) {
 	for kind, options := range kinds {
 		t.Run(kind, func(t *testing.T) {
@@ -24,7 +25,11 @@ func TestEveryFlippedByteIsRefused(t *testing.T) {
 			for _, path := range segmentsOf(t, o.Dir) {
 				original := readFile(t, path)
 				for i := range original {
-					for _, mask := range []byte{1, 0x80, 0xff, original[i]} {
+					masks := []byte{1, 0x80, 0xff, original[i]}
+					if !soak() {
+						masks = masks[i%4:][:1]
+					}
+					for _, mask := range masks {
 						if mask == 0 {
 							continue
 						}

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -278,20 +279,18 @@ func (w *window) at(off int64, n int) ([]byte, error) {
 
 // zeroTail says whether the file from off on is zero, or is from a later multiple of 512 on.
 func (w *window) zeroTail(off int64) (bool, error) {
-	var b [4096]byte
+	var b, zero [16 << 10]byte
 	end := w.size // all zero from here
 	for end > off {
 		n := min(int64(len(b)), end-off)
 		if got, err := w.file.ReadAt(b[:n], end-n); int64(got) < n {
 			return false, err
 		}
-		i := n
-		for i > 0 && b[i-1] == 0 {
-			i--
-		}
-		if end -= n - i; i > 0 {
+		if !bytes.Equal(b[:n], zero[:n]) {
+			end -= n - int64(len(bytes.TrimRight(b[:n], "\x00")))
 			break
 		}
+		end -= n
 	}
 	if end > math.MaxInt64-512 {
 		return false, nil
