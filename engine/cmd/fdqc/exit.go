@@ -7,7 +7,11 @@ import (
 
 	"github.com/fdqc-cockpit/fdqc/cgo/torch"
 	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/signing"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/store"
 	"github.com/fdqc-cockpit/fdqc/engine"
+	"github.com/fdqc-cockpit/fdqc/engine/control"
 	"github.com/fdqc-cockpit/fdqc/engine/memory"
 	"github.com/fdqc-cockpit/fdqc/engine/rows"
 )
@@ -58,6 +62,8 @@ func exitCode(err error) int {
 		mismatch    *engine.MismatchError
 		capacity    *memory.CapacityError
 		row         *rows.RowError
+		remote      *control.RemoteError
+		request     *control.InputError
 	)
 	switch {
 	case err == nil:
@@ -66,14 +72,35 @@ func exitCode(err error) int {
 		return exitFailOn
 	case errors.As(err, &unavailable):
 		return exitUnavailable
-	case errors.Is(err, checkpoints.ErrMalformed):
+	case errors.As(err, &remote):
+		return max(remote.Code, exitFailed)
+	case unverified(err):
 		return exitVerify
 	case errors.As(err, &bad), errors.As(err, &config), errors.As(err, &mismatch),
-		errors.As(err, &capacity), errors.As(err, &row):
+		errors.As(err, &capacity), errors.As(err, &row), errors.As(err, &request),
+		errors.Is(err, signing.ErrUnsafeFile), errors.Is(err, signing.ErrMalformed):
 		return exitUsage
 	default:
 		return exitFailed
 	}
+}
+
+// unverified says whether an error is about a file that is corrupt, unsigned,
+// tampered with or missing from where it must be.
+func unverified(err error) bool {
+	var refused *engine.VerificationError
+	if errors.As(err, &refused) {
+		return true
+	}
+	for _, reason := range []error{
+		checkpoints.ErrMalformed, store.ErrUntrusted, store.ErrDamaged, store.ErrNoneLeft,
+		journal.ErrDamaged, journal.ErrUntrusted, journal.ErrMissing,
+	} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
 }
 
 // oneLine joins the lines of an error, since a user's script reads one.

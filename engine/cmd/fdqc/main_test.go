@@ -24,7 +24,21 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	// Keys are made here, not in the home of whoever runs the tests.
+	home, err := os.MkdirTemp("", "fdqc-command-*")
+	if err == nil {
+		err = os.Setenv("XDG_CONFIG_HOME", home)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := os.RemoveAll(home); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // needLibTorch skips a test on a machine without the shim; `make test` has it.

@@ -1,0 +1,102 @@
+package control
+
+import (
+	"context"
+
+	"github.com/fdqc-cockpit/fdqc/engine"
+)
+
+// Operator is what can be done to a data directory beside recording. All of it
+// is durable on return. A context ends the waiting, never what has begun.
+type Operator interface {
+	// Pull changes safety levers and answers what is in force then.
+	Pull(ctx context.Context, r PullRequest) (*Safety, error)
+	// Save writes a checkpoint.
+	Save(ctx context.Context, r SaveRequest) (*Checkpoint, error)
+	// Prune drops all but the newest checkpoints.
+	Prune(ctx context.Context, r PruneRequest) (*Pruned, error)
+	// Restore takes in the memory of a checkpoint.
+	Restore(ctx context.Context, r RestoreRequest) (*Replaced, error)
+	// Rollback goes back to an older checkpoint, with safe mode and human
+	// approval on.
+	Rollback(ctx context.Context, r RollbackRequest) (*Replaced, error)
+}
+
+// PullRequest names the levers to be changed, at least one, and why.
+type PullRequest struct {
+	Tier                 *string `json:"tier,omitzero"`
+	SafeMode             *bool   `json:"safe_mode,omitzero"`
+	RequireHumanApproval *bool   `json:"require_human_approval,omitzero"`
+	Reason               string  `json:"reason,omitzero"`
+}
+
+// SaveRequest asks for a checkpoint.
+type SaveRequest struct{}
+
+// PruneRequest says how many checkpoints are kept, at least 1.
+type PruneRequest struct {
+	Keep int `json:"keep"`
+}
+
+// RestoreRequest names a kept checkpoint by its sequence, or a file by its
+// absolute path.
+type RestoreRequest struct {
+	Sequence int64  `json:"sequence,omitzero"`
+	File     string `json:"file,omitzero"`
+	Reason   string `json:"reason,omitzero"`
+}
+
+// RollbackRequest names the checkpoint to go back to; 0: the one before the
+// newest.
+type RollbackRequest struct {
+	To     int64  `json:"to,omitzero"`
+	Reason string `json:"reason,omitzero"`
+}
+
+// Settings are those of safety that levers change.
+type Settings struct {
+	Tier                 string `json:"tier"`
+	SafeMode             bool   `json:"safe_mode"`
+	RequireHumanApproval bool   `json:"require_human_approval"`
+}
+
+// Safety is what a data directory is judged under: the stricter of what was
+// configured and what operators left.
+type Safety struct {
+	Configured Settings      `json:"configured"`
+	Levers     engine.Levers `json:"levers"`
+	InForce    Settings      `json:"in_force"`
+}
+
+// SafetyOf puts a configuration and levers together.
+func SafetyOf(c engine.Config, l engine.Levers) *Safety {
+	return &Safety{Configured: settingsOf(c), Levers: l, InForce: settingsOf(l.Apply(c))}
+}
+
+func settingsOf(c engine.Config) Settings {
+	return Settings{Tier: c.Safety.Tier, SafeMode: c.Safety.SafeMode, RequireHumanApproval: c.Safety.RequireHumanApproval}
+}
+
+// Checkpoint is one that was written.
+type Checkpoint struct {
+	Path     string `json:"path"`
+	Sequence int64  `json:"sequence"`
+	Safe     int    `json:"safe"`
+	Unsafe   int    `json:"unsafe"`
+	Bytes    int64  `json:"bytes"`
+}
+
+// Pruned lists the paths that are gone.
+type Pruned struct {
+	Removed []string `json:"removed"`
+}
+
+// Replaced says how the memory was replaced.
+type Replaced struct {
+	// From is where the memory came from, Checkpoint the new one that holds it.
+	From       string     `json:"from"`
+	Checkpoint Checkpoint `json:"checkpoint"`
+	// Aside is the folder with the journal since From, "" when it was empty.
+	Aside  string `json:"journal_aside,omitzero"`
+	Safety Safety `json:"safety"`
+}
