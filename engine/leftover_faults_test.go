@@ -84,8 +84,6 @@ func TestWhatInterruptedWritersLeft(t *testing.T) {
 		"patterns_20200101_000000.pt.manifest.json":                 manifest,
 		"patterns_29990101_000000.pt.manifest.json":                 manifest[:len(manifest)/2],
 		"patterns_29990101_000001.pt.manifest.json":                 nil,
-		"journal/branch.new":                                        checkpoint,
-		"journal/branch.plan.tmp":                                   nil,
 	}
 	others := map[string][]byte{
 		"notes.txt":              []byte("of a person"),

@@ -60,11 +60,12 @@ func TestRecordThenValidate(t *testing.T) {
 	if got.code != exitDone || got.out != "capacity 1, evicted 0\n" {
 		t.Errorf("memory resize: exit %d, %s%s", got.code, got.out, got.errors)
 	}
-	newest, err := filepath.Glob(filepath.Join(dir, "fdqc-data", "patterns_*.pt"))
-	if err != nil || len(newest) != 2 {
-		t.Fatalf("checkpoints: %v, %v, want 2", newest, err)
+	// The first writer's empty memory, the one after the outcomes, the resized one.
+	saved, err := filepath.Glob(filepath.Join(dir, "fdqc-data", "patterns_*.pt"))
+	if err != nil || len(saved) != 3 {
+		t.Fatalf("checkpoints: %v, %v, want 3", saved, err)
 	}
-	got = fdqc(t, "", "inspect", newest[1], "--json")
+	got = fdqc(t, "", "inspect", saved[2], "--json")
 	var listing struct {
 		Content struct {
 			Items []struct {

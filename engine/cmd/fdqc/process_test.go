@@ -167,7 +167,9 @@ func TestRecordOnAFullDiskAcknowledgesNothing(t *testing.T) {
 	if err := fill.Close(); err != nil {
 		t.Log(err)
 	}
-	got := fdqc(t, row(2, `, "is_safe": false`), "record", "--data-dir", data, "--input", "-", "--output", "-")
+	// More than what is left of the journal's last page.
+	many := strings.Repeat(row(2, `, "is_safe": false`), 200)
+	got := fdqc(t, many, "record", "--data-dir", data, "--input", "-", "--output", "-")
 	if got.code != exitFailed || got.out != "" || !strings.Contains(got.errors, "no space") {
 		t.Errorf("exit %d, receipts %q, %q, want %d, none and no space", got.code, got.out, got.errors, exitFailed)
 	}
@@ -177,7 +179,7 @@ func TestRecordOnAFullDiskAcknowledgesNothing(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	if got := fdqc(t, row(2, `, "is_safe": false`), "record", "--data-dir", data, "--input", "-"); got.code != exitDone {
+	if got := fdqc(t, many, "record", "--data-dir", data, "--input", "-"); got.code != exitDone {
 		t.Errorf("with space again: exit %d, %s", got.code, got.errors)
 	}
 }
