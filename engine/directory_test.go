@@ -223,9 +223,13 @@ func TestWhatIsMissingOrForeignIsRefused(t *testing.T) {
 		return func(t *testing.T, dir string) { flip(t, glob(t, dir, pattern)) }
 	}
 	for name, spoil := range map[string]func(*testing.T, string){
-		"no journal":                 remove("journal"),
-		"no newest segment":          remove("journal/*.journal"),
-		"damaged segment":            damage("journal/*.journal"),
+		"no journal":        remove("journal"),
+		"no newest segment": remove("journal/*.journal"),
+		"damaged segment":   damage("journal/*.journal"),
+		"damaged newest and damaged segment": func(t *testing.T, dir string) {
+			damage("patterns_*.pt")(t, dir)
+			damage("journal/*.journal")(t, dir)
+		},
 		"no weights":                 remove("validator_state.pt"),
 		"damaged weights":            damage("validator_state.pt"),
 		"no manifest of the weights": remove("validator_state.pt.manifest.json"),

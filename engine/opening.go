@@ -45,7 +45,11 @@ func (d *Directory) open(writes, anySize bool) error {
 			}
 		}
 	}
-	return d.openToWrite(keys, anySize)
+	if err := d.openToWrite(keys, anySize); err != nil {
+		return err
+	}
+	d.store.SetDamagedAside(d.recovery.Damaged) // not before: a refusal moves nothing
+	return nil
 }
 
 // raced says whether an error may come from a writer beside the reader: it
@@ -96,7 +100,7 @@ func (d *Directory) acquire() error {
 func (d *Directory) read(keys *keys) error {
 	d.recovery, d.memory = Recovery{}, nil
 	d.levers.Store(&Levers{})
-	loaded, err := d.store.Newest(false)
+	loaded, err := d.store.Newest()
 	if err != nil {
 		return err
 	}
@@ -120,7 +124,7 @@ func (d *Directory) read(keys *keys) error {
 // where a writer leaves it: weights saved, a checkpoint there, the capacity as
 // configured.
 func (d *Directory) openToWrite(keys *keys, anySize bool) error {
-	loaded, err := d.store.Newest(true)
+	loaded, err := d.store.Newest()
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func BenchmarkStore(b *testing.B) {
 			})
 			b.Run(fmt.Sprintf("Newest/%d/compress=%t", n, compress), func(b *testing.B) {
 				for b.Loop() {
-					if l, err := s.Newest(false); err != nil || l == nil {
+					if l, err := s.Newest(); err != nil || l == nil {
 						b.Fatal(err)
 					}
 				}

@@ -189,7 +189,7 @@ func TestCrashes(t *testing.T) {
 			}
 			crashes++
 			what := f.trace[at-1]
-			l, lerr := good.Newest(false)
+			l, lerr := good.Newest()
 			switch {
 			case lerr != nil || l == nil || len(l.Damaged) != 0:
 				t.Errorf("crash at %s: got %+v, %v, want the old or the new one", what, l, lerr)
@@ -283,7 +283,7 @@ func TestSetAsideCrashes(t *testing.T) {
 		}
 		f := &faulty{at: at, crash: true, err: errors.New("crash")}
 		o.ops = f.ops()
-		_, _ = open(t, o).Newest(true)
+		_, _ = newestAside(open(t, o))
 		if f.n < at {
 			break
 		}
@@ -349,7 +349,7 @@ func TestReadOnly(t *testing.T) {
 	if _, err := s.Save(set(1, 3), About{}); !errors.Is(err, syscall.EROFS) {
 		t.Errorf("got %v, want a read-only file system", err)
 	}
-	l, err := s.Newest(true)
+	l, err := newestAside(s)
 	if err != nil || l.Patterns.Counter != 1 || len(l.Damaged) != 1 || l.Damaged[0].Aside != "" {
 		t.Errorf("got %+v, %v, want the older one and nothing moved", l, err)
 	}
@@ -383,7 +383,7 @@ func TestFolderRemoved(t *testing.T) {
 	if _, err := s.Save(set(1, 2), About{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("got %v, want fs.ErrNotExist naming the folder", err)
 	}
-	if l, err := s.Newest(true); l != nil || err != nil {
+	if l, err := newestAside(s); l != nil || err != nil {
 		t.Errorf("got %v, %v, want none", l, err)
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {

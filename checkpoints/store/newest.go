@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints"
 )
@@ -28,17 +29,11 @@ type Damage struct {
 const vanishTries = 20
 
 // Newest loads the newest pattern checkpoint by sequence, verified; nil when there is none. Damaged ones are passed over, logged
-// and told, and moved into folders of their own if setAside, which only the writer of the directory may ask for: after
-// an older one was found good, and never else. Errors match ErrNoneLeft when all are damaged, and ErrUntrusted
-// when the one in turn is of unproven origin; nothing is moved then.
+// and told. Errors match ErrNoneLeft when all are damaged, and ErrUntrusted when the one in turn is of unproven origin.
 //
 // Without any manifest in the directory, as Python leaves it, and without RequireSigning, the newest by name is taken. Beside
 // others with manifests, a file without one is never taken, and an error when its name is the newest.
-func (s *Store) Newest(setAside bool) (*Loaded, error) {
-	if setAside {
-		s.writing.Lock()
-		defer s.writing.Unlock()
-	}
+func (s *Store) Newest() (*Loaded, error) {
 	for try := 1; ; try++ {
 		loaded, passed, err := s.newest()
 		if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrUntrusted) && try < vanishTries {
@@ -51,16 +46,25 @@ func (s *Store) Newest(setAside bool) (*Loaded, error) {
 			return nil, nil
 		}
 		for _, c := range passed {
-			d := Damage{Path: c.Path, Reason: c.Problem}
 			s.logger.Warn("damaged checkpoint passed over", "path", c.Path, "reason", c.Problem, "taken", loaded.Name)
-			if setAside {
-				if d.Aside, err = s.setAside("damaged", c); err != nil {
-					s.logger.Warn("damaged checkpoint stays", "path", c.Path, "error", err)
-				}
-			}
-			loaded.Damaged = append(loaded.Damaged, d)
+			loaded.Damaged = append(loaded.Damaged, Damage{Path: c.Path, Reason: c.Problem})
 		}
 		return loaded, nil
+	}
+}
+
+// SetDamagedAside moves each of the checkpoints that Newest passed over into a folder of its own and notes it in them; what cannot
+// be moved stays and is passed over again. Only the writer of the directory may call it, and only once it knows that it can go
+// on without them.
+func (s *Store) SetDamagedAside(damaged []Damage) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	for i := range damaged {
+		d := &damaged[i]
+		var err error
+		if d.Aside, err = s.setAside("damaged", Checkpoint{Path: d.Path, Name: filepath.Base(d.Path)}); err != nil {
+			s.logger.Warn("damaged checkpoint stays", "path", d.Path, "error", err)
+		}
 	}
 }
 

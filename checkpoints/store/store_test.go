@@ -23,7 +23,7 @@ func TestSaveAndNewest(t *testing.T) {
 		dir := t.TempDir()
 		clock := []time.Time{noon, noon, noon.Add(-time.Hour), noon.Add(time.Hour)}
 		s := open(t, Options{Dir: dir, Key: key, RequireSigning: key != nil, Keep: 3, Now: func() time.Time { return clock[0] }})
-		if l, err := s.Newest(true); l != nil || err != nil {
+		if l, err := newestAside(s); l != nil || err != nil {
 			t.Errorf("empty: got %v, %v", l, err)
 		}
 		chain := strings.Repeat("ab", 32)
@@ -98,7 +98,7 @@ func TestTrust(t *testing.T) {
 			strict := open(t, Options{Dir: dir, Key: key, Ring: ring, RequireSigning: true})
 			newest(t, strict, 2, c.strict)
 			if c.strict != nil {
-				if _, err := strict.Newest(true); !errors.Is(err, ErrUntrusted) {
+				if _, err := newestAside(strict); !errors.Is(err, ErrUntrusted) {
 					t.Errorf("got %v, want ErrUntrusted", err)
 				}
 			}
@@ -166,7 +166,7 @@ func TestDamage(t *testing.T) {
 			if err := damage(c.Path); err != nil {
 				t.Fatal(err)
 			}
-			l, err := s.Newest(true)
+			l, err := newestAside(s)
 			if err != nil || l.Patterns.Counter != 1 || len(l.Damaged) != 1 || l.Damaged[0].Path != c.Path || !errors.Is(l.Damaged[0].Reason, ErrDamaged) {
 				t.Fatalf("got %+v, %v, want the older one", l, err)
 			}
@@ -195,7 +195,7 @@ func TestDamage(t *testing.T) {
 			}
 		}
 		before := tree(t, dir)
-		if _, err := s.Newest(true); !errors.Is(err, ErrNoneLeft) || !strings.Contains(err.Error(), "120000") || !strings.Contains(err.Error(), "120001") {
+		if _, err := newestAside(s); !errors.Is(err, ErrNoneLeft) || !strings.Contains(err.Error(), "120000") || !strings.Contains(err.Error(), "120001") {
 			t.Errorf("got %v, want ErrNoneLeft naming both", err)
 		}
 		if !equal(tree(t, dir), before) {
@@ -264,7 +264,7 @@ func TestFlips(t *testing.T) {
 					if err := os.WriteFile(path, b, 0o600); err != nil {
 						t.Fatal(err)
 					}
-					l, err := s.Newest(false)
+					l, err := s.Newest()
 					switch {
 					case errors.Is(err, ErrUntrusted):
 						refused++
@@ -306,7 +306,7 @@ func TestCuts(t *testing.T) {
 			if err := os.WriteFile(path, whole[:n], 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if l, err := s.Newest(false); err != nil || l.Patterns.Counter != 1 {
+			if l, err := s.Newest(); err != nil || l.Patterns.Counter != 1 {
 				t.Errorf("%s cut to %d: got %+v, %v, want the older one", path, n, l, err)
 			}
 		}
@@ -398,7 +398,7 @@ func TestReadersBesideWriter(t *testing.T) {
 					return
 				default:
 				}
-				l, err := reader.Newest(false)
+				l, err := reader.Newest()
 				if err != nil || l == nil || len(l.Damaged) != 0 || l.Patterns.Counter < last {
 					t.Errorf("got %+v, %v after counter %d", l, err, last)
 					return
