@@ -244,7 +244,7 @@ func (d *Directory) Close() error {
 		defer d.saving.unlock()
 		var errs []error
 		if d.complete && d.writes() && d.journal.Position() != d.saved && d.keys.inUse() == nil {
-			if _, err := d.save(ctx, "close"); err != nil {
+			if _, err := d.save(ctx, "close", 0); err != nil {
 				errs = append(errs, fmt.Errorf("%w (the journal holds every outcome)", err))
 			}
 		}

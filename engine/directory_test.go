@@ -392,13 +392,6 @@ func TestRestoreAFileFromPython(t *testing.T) {
 	if got := whole(directory(t, crashed)); got != want {
 		t.Error("opened again: another memory")
 	}
-	t.Run("what the journal cannot cross is refused", func(t *testing.T) {
-		files := patternFiles(t, crashed.Persistence.Dir)
-		spoilt := config
-		spoilt.Persistence.Dir = copyTree(t, config.Persistence.Dir)
-		flip(t, filepath.Join(spoilt.Persistence.Dir, filepath.Base(files[len(files)-1])))
-		wantUnverified(t, spoilt)
-	})
 }
 
 func TestLeversOnlyTighten(t *testing.T) {

@@ -234,7 +234,7 @@ func (d *Directory) startFresh(options journal.Options, anySize bool) error {
 		return err
 	}
 	// Whatever the journal is given from here on continues a checkpoint.
-	about, err := aboutCheckpoint(d.journal.Position(), d.Levers(), "created")
+	about, err := aboutCheckpoint(d.journal.Position(), d.Levers(), "created", 0)
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,21 @@ func (d *Directory) RestoreFile(ctx context.Context, path, by, reason string) (*
 	if err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
+	d.copyRestored(context.WithoutCancel(ctx), r.Checkpoint.Manifest.Sequence)
 	return r, nil
+}
+
+// copyRestored saves a memory from outside once more: no older checkpoint and
+// no journal gives it again when the first one is damaged.
+func (d *Directory) copyRestored(ctx context.Context, sequence int64) {
+	err := d.saving.lock(ctx)
+	if err == nil {
+		defer d.saving.unlock()
+		_, err = d.save(ctx, "copy", sequence)
+	}
+	if err != nil {
+		d.logger.Warn("the restored memory is in one checkpoint only, until the next is saved", "error", err)
+	}
 }
 
 // replacementSource is a memory that will be taken in.
@@ -95,14 +109,17 @@ type replacementSource struct {
 }
 
 // kept finds a kept checkpoint, fully verified: that of a sequence, or with 0
-// the newest one before the newest.
+// the newest one of a memory before the newest's.
 func (d *Directory) kept(sequence int64) (*replacementSource, error) {
 	list, err := d.store.List()
 	if err != nil {
 		return nil, err
 	}
-	for i, c := range list {
-		if c.Manifest == nil || sequence == 0 && i == 0 || sequence != 0 && c.Manifest.Sequence != sequence {
+	if sequence == 0 {
+		list = before(list)
+	}
+	for _, c := range list {
+		if c.Manifest == nil || sequence != 0 && c.Manifest.Sequence != sequence {
 			continue
 		}
 		set, err := d.store.Read(c)
@@ -119,6 +136,24 @@ func (d *Directory) kept(sequence int64) (*replacementSource, error) {
 		return nil, fmt.Errorf("no kept checkpoint has the sequence %d", sequence)
 	}
 	return nil, ErrNoPrevious
+}
+
+// before leaves, of a list from newest to oldest, what is older than the memory
+// of the newest: not what a rollback went back over, which another one must
+// never bring back, nor where it went to.
+func before(list []store.Checkpoint) []store.Checkpoint {
+	if len(list) == 0 || list[0].Manifest == nil {
+		return list[min(1, len(list)):]
+	}
+	same := list[0].Sequence() // of the newest, then of where its memory came from
+	return slices.DeleteFunc(list, func(c store.Checkpoint) bool {
+		m := c.Manifest
+		if m != nil && m.Sequence == same && m.Source > 0 && m.Reason != "restore" {
+			same = m.Source
+			return true
+		}
+		return m == nil || m.Sequence >= same
+	})
 }
 
 func (d *Directory) replace(ctx context.Context, verb, by, reason string, pull *LeverChange, find func() (*replacementSource, error)) (*Replacement, error) {
@@ -161,7 +196,7 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, pull *
 	if err != nil {
 		return nil, err
 	}
-	about, err := aboutCheckpoint(position, d.Levers(), verb)
+	about, err := aboutCheckpoint(position, d.Levers(), verb, source.sequence)
 	if err != nil {
 		return nil, err
 	}
@@ -183,6 +218,7 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, pull *
 	if err := d.fit(false, d.journaledResize); err != nil {
 		return nil, err
 	}
+	d.saved = d.journal.Position() // what follows the checkpoint says no more than it
 	d.pruneJournal()
 	d.logger.Warn("the memory was replaced", "step", verb, "from", source.path, "sequence", saved.Manifest.Sequence, "aside", aside, "by", by, "reason", reason)
 	return &Replacement{From: source.path, Checkpoint: saved, Aside: aside, Stats: d.memory.Stats(), Levers: d.Levers()}, nil

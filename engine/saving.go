@@ -16,11 +16,12 @@ func (d *Directory) Save(ctx context.Context, reason string) (store.Checkpoint, 
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
 	}
 	defer d.saving.unlock()
-	return d.save(ctx, reason)
+	return d.save(ctx, reason, 0)
 }
 
-// save is Save for a caller that holds saving.
-func (d *Directory) save(ctx context.Context, reason string) (store.Checkpoint, error) {
+// save is Save for a caller that holds saving. source is the checkpoint that
+// this one copies, if any.
+func (d *Directory) save(ctx context.Context, reason string, source int64) (store.Checkpoint, error) {
 	if err := d.changing.lock(ctx); err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
 	}
@@ -34,7 +35,7 @@ func (d *Directory) save(ctx context.Context, reason string) (store.Checkpoint, 
 	if err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
 	}
-	about, err := aboutCheckpoint(position, levers, reason)
+	about, err := aboutCheckpoint(position, levers, reason, source)
 	if err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
 	}
@@ -125,16 +126,16 @@ func (d *Directory) saveIfChanged(ctx context.Context) {
 	if d.journal.Position() == d.saved {
 		return
 	}
-	if _, err := d.save(ctx, "auto"); err != nil && ctx.Err() == nil {
+	if _, err := d.save(ctx, "auto", 0); err != nil && ctx.Err() == nil {
 		d.logger.Error("automatic checkpoint failed, the journal holds every outcome", "error", err)
 	}
 }
 
 // aboutCheckpoint is what a manifest says beside what the store knows.
-func aboutCheckpoint(at journal.Position, levers Levers, reason string) (store.About, error) {
+func aboutCheckpoint(at journal.Position, levers Levers, reason string, source int64) (store.About, error) {
 	entry, err := encodeJSON(opLevers, levers)
 	if err != nil {
 		return store.About{}, err
 	}
-	return store.About{Journal: storePosition(at), Levers: entry.Payload, Reason: reason}, nil
+	return store.About{Journal: storePosition(at), Levers: entry.Payload, Reason: reason, Source: source}, nil
 }

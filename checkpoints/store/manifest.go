@@ -32,8 +32,10 @@ type Manifest struct {
 	Sequence int64 `json:"sequence"`
 	// Created is when it was signed, in UTC.
 	Created time.Time `json:"created"`
-	// Reason is why it was saved: auto, close, command, migrate, rollback, restore.
+	// Reason is why it was saved, one word.
 	Reason string `json:"reason"`
+	// Source is the sequence of the pattern checkpoint whose memory this one took over, 0 when it took over none.
+	Source int64 `json:"source,omitzero"`
 	Content
 	// Replaces is what the name held before, for a file that is replaced in place: after a crash between manifest and
 	// file the old content is still right. Nil for pattern checkpoints.
@@ -141,6 +143,8 @@ func (m *Manifest) validate() error {
 		return fmt.Errorf("sequence %d, expected at least 1", m.Sequence)
 	case m.Created.IsZero() || m.Created.Location() != time.UTC:
 		return fmt.Errorf("created %v, expected a time in UTC", m.Created)
+	case m.Source < 0 || m.Source >= m.Sequence:
+		return fmt.Errorf("source %d of sequence %d, expected an older one", m.Source, m.Sequence)
 	case min(m.Counter, int64(m.Safe), int64(m.Unsafe), int64(m.Capacity), int64(m.Width), m.Journal.Sequence) < 0:
 		return errors.New("a count is negative")
 	case m.Journal.Chain != "" && !isHash(m.Journal.Chain), m.Journal.Chain == "" && m.Journal.Sequence != 0:

@@ -15,7 +15,7 @@ import (
 func example() *Manifest {
 	hash := strings.Repeat("0f", 32)
 	return &Manifest{
-		Version: 1, File: "patterns_20260301_120000.pt", Sequence: 7, Created: noon, Reason: "auto",
+		Version: 1, File: "patterns_20260301_120000.pt", Sequence: 7, Created: noon, Reason: "auto", Source: 3,
 		Content: Content{Size: 5, SHA256: hash, Records: []Record{{Name: "data.pkl", Size: 3, SHA256: hash}}},
 		Counter: 9, Safe: 1, Unsafe: 2, Capacity: 10, Width: 16,
 		Journal: Position{Sequence: 9, Chain: hash}, Levers: []byte(`{"safe_mode":true}`),
@@ -39,6 +39,8 @@ func TestManifest(t *testing.T) {
 		"size":       func(m *Manifest) { m.Size = -1 },
 		"hash":       func(m *Manifest) { m.SHA256 = strings.Repeat("0F", 32) },
 		"record":     func(m *Manifest) { m.Records[0].Name = "" },
+		"source":     func(m *Manifest) { m.Source = m.Sequence },
+		"no source":  func(m *Manifest) { m.Source = -1 },
 		"counter":    func(m *Manifest) { m.Counter = -1 },
 		"chain":      func(m *Manifest) { m.Journal.Chain = "00" },
 		"no chain":   func(m *Manifest) { m.Journal.Chain = "" },

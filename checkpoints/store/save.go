@@ -21,8 +21,10 @@ type About struct {
 	Journal Position
 	// Levers is one JSON value, or nil.
 	Levers stdjson.RawMessage
-	// Reason is one word: auto, close, command, migrate, rollback, restore.
+	// Reason is one word, see FORMAT.md.
 	Reason string
+	// Source is the sequence of the checkpoint whose memory this one took over, 0 when it took over none.
+	Source int64
 }
 
 // Save writes a pattern checkpoint and answers when it is durable and was read back; then the oldest beyond the number kept are
@@ -76,7 +78,7 @@ func (s *Store) save(p *checkpoints.PatternSet, about About) (c Checkpoint, err 
 	set := *p
 	set.Sequence = sequence
 	c = Checkpoint{Path: filepath.Join(s.dir, name), Name: name, Manifest: &Manifest{
-		Version: manifestVersion, File: name, Sequence: sequence, Created: now, Reason: about.Reason,
+		Version: manifestVersion, File: name, Sequence: sequence, Created: now, Reason: about.Reason, Source: about.Source,
 		Counter: p.Counter, Safe: p.Safe.Len(), Unsafe: p.Unsafe.Len(), Capacity: p.Capacity, Width: p.Width,
 		Journal: about.Journal, Levers: about.Levers,
 	}}
