@@ -85,7 +85,11 @@ func (l *loader) load() error {
 	if err := dir.above(named, environment); err != nil {
 		return err
 	}
-	own := filepath.Join(dir.config.Persistence.Dir, configFile)
+	folder, err := physical(dir.config.Persistence.Dir)
+	if err != nil {
+		return &ConfigError{Key: "persistence.dir", Where: dir.origins["persistence.dir"], Reason: err.Error()}
+	}
+	own := filepath.Join(folder, configFile)
 	if err := l.ownFile(own, dir.origins["persistence.dir"] != "default"); err != nil {
 		return err
 	}

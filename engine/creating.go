@@ -30,12 +30,14 @@ type Contents struct {
 // place and moved there at the end. The configuration's own persistence.dir is
 // not looked at.
 func CreateDirectory(dir string, config Config, c Contents, logger hclog.Logger) (err error) {
+	if dir, err = physical(dir); err != nil {
+		return fmt.Errorf("create data directory: %w", err)
+	}
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 		return fmt.Errorf("create data directory: %s is not empty (%s)", dir, entries[0].Name())
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("create data directory: %w", err)
 	}
-	dir = filepath.Clean(dir)
 	partial := dir + ".partial-" + rand.Text()[:10]
 	defer func() {
 		if err != nil {

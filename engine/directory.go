@@ -122,6 +122,10 @@ func openDirectory(config Config, o *options, writes bool, first *checkpoints.Pa
 		saving: newGate(), changing: newGate(), observer: nobody{}, first: first,
 	}
 	d.levers.Store(&Levers{})
+	var err error
+	if d.config.Persistence.Dir, err = physical(config.Persistence.Dir); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
 	if err := d.open(writes, o.anySize); err != nil {
 		return nil, errors.Join(verification(err), d.Close())
 	}

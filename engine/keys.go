@@ -56,6 +56,9 @@ func KeyFiles(c *Config) (signingKey, trustedKeys string, err error) {
 			return "", "", fmt.Errorf("signing key: %w; set persistence.signing_key_file", err)
 		}
 	}
+	if signingKey, err = physical(signingKey); err != nil {
+		return "", "", fmt.Errorf("signing key: %w", err)
+	}
 	return signingKey, filepath.Join(filepath.Dir(signingKey), trustedKeysFile), nil
 }
 
@@ -79,6 +82,10 @@ func openKeys(c *Config, writes bool, logger hclog.Logger) (*keys, error) {
 			k.path = path
 			if k.file, err = os.Stat(path); err != nil {
 				return nil, fmt.Errorf("signing key: %w", err)
+			}
+			// Replaced between the two it would never be noticed.
+			if again, err := signing.LoadKey(path); err != nil || again.KeyID() != k.signing.KeyID() {
+				return nil, errors.Join(ErrKeyReplaced, err)
 			}
 		}
 		if trusted, err = signing.LoadTrusted(trustedPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -139,6 +146,10 @@ func journalOptions(c *Config, k *keys, now func() time.Time) journal.Options {
 // OpenStore gives the checkpoints of a data directory for listing and
 // verifying; it needs no lock and changes nothing.
 func OpenStore(c Config, logger hclog.Logger) (*store.Store, error) {
+	var err error
+	if c.Persistence.Dir, err = physical(c.Persistence.Dir); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
 	k, err := openKeys(&c, false, logger)
 	if err != nil {
 		return nil, err
@@ -149,6 +160,10 @@ func OpenStore(c Config, logger hclog.Logger) (*store.Store, error) {
 // VerifyJournal reads the whole journal of a data directory; it needs no lock
 // and changes nothing.
 func VerifyJournal(c Config, logger hclog.Logger) (journal.Recovery, error) {
+	var err error
+	if c.Persistence.Dir, err = physical(c.Persistence.Dir); err != nil {
+		return journal.Recovery{}, fmt.Errorf("data directory: %w", err)
+	}
 	k, err := openKeys(&c, false, logger)
 	if err != nil {
 		return journal.Recovery{}, err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"github.com/gofrs/flock"
 
@@ -83,7 +84,7 @@ func (d *Directory) acquire() error {
 	if err := checkpoints.MakeFolder(d.config.Persistence.Dir); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	lock := flock.New(d.path(lockFile), flock.SetPermissions(0o600))
+	lock := flock.New(d.path(lockFile), flock.SetPermissions(0o600), flock.SetFlag(os.O_CREATE|os.O_RDONLY|syscall.O_NOFOLLOW))
 	got, err := lock.TryLock()
 	switch {
 	case err != nil:
@@ -92,7 +93,7 @@ func (d *Directory) acquire() error {
 		return &LockedError{Path: d.path(lockFile)}
 	}
 	d.lock = lock
-	return nil
+	return d.owned() // somebody may have removed the file meanwhile
 }
 
 // read opens the directory for reading: the newest checkpoint that verifies
