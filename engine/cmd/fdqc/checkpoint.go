@@ -187,7 +187,7 @@ A name that is a number is a sequence; a file of that name is ./NUMBER.`,
 				if err != nil {
 					return err
 				}
-				return a.printReplaced("restored", done)
+				return a.printReplaced("restored from", done)
 			})
 		},
 	}
@@ -195,13 +195,13 @@ A name that is a number is a sequence; a file of that name is ./NUMBER.`,
 	return c
 }
 
-func (a *app) printReplaced(verb string, r *control.Replaced) error {
+func (a *app) printReplaced(step string, r *control.Replaced) error {
 	aside := r.Aside
 	if aside == "" {
 		aside = "none, nothing came since"
 	}
 	t := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(t, "%s from\t%s\nnew checkpoint\t%s\njournal aside\t%s\n", verb, r.From, written(&r.Checkpoint), aside)
+	fmt.Fprintf(t, "%s\t%s\nnew checkpoint\t%s\njournal aside\t%s\n", step, r.From, written(&r.Checkpoint), aside)
 	fmt.Fprintf(t, "safe mode\t%s\nhuman approval\t%s\n", onOff(r.Safety.InForce.SafeMode), onOff(r.Safety.InForce.RequireHumanApproval))
 	return t.Flush()
 }
@@ -230,7 +230,7 @@ lead, and writes nothing.`,
 				if err != nil {
 					return err
 				}
-				return a.printReplaced("rolled back", done)
+				return a.printReplaced("rolled back to", done)
 			})
 		},
 	}

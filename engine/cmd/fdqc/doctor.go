@@ -8,21 +8,24 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fdqc-cockpit/fdqc/cgo/torch"
-	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/signing"
 	"github.com/fdqc-cockpit/fdqc/engine"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Test this installation: LibTorch, device, data directory, a round trip",
-		Long: `Runs the deployment checklist as self-tests and exits 0 only if all hold. It
-writes nothing into the data directory: the round trip (record, judge, reopen,
-judge again) runs in a temporary one.`,
+		Short: "Test this installation: LibTorch, device, keys, data directory, a round trip",
+		Long: `Runs the deployment checklist as self-tests and exits 0 only if all hold; a
+warning is no failure. It makes no key and leaves nothing in the data directory:
+the round trip (record, judge, reopen, judge again) runs in a temporary one, with
+a key of its own.`,
 		Example: "  fdqc doctor\n  fdqc doctor --data-dir /var/lib/fdqc --device cuda",
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, _, err := a.settings(c)
@@ -49,8 +52,10 @@ func (d *doctor) run(ctx context.Context) error {
 		defer d.library.Close()
 		d.check("device", d.device)
 	}
+	d.check("keys", d.keys)
 	d.check("data directory", d.dataDirectory)
-	d.check("checkpoint", d.checkpoint)
+	d.check("checkpoints", d.checkpoints)
+	d.check("journal sync", d.journalSync)
 	if d.library != nil {
 		d.check("round trip", func() (string, error) { return d.roundTrip(ctx) })
 	}
@@ -60,10 +65,19 @@ func (d *doctor) run(ctx context.Context) error {
 	return nil
 }
 
+// warning is what a check found that is no failure.
+type warning struct{ text string }
+
+func (w *warning) Error() string { return w.text }
+
 func (d *doctor) check(name string, test func() (string, error)) {
 	found, err := test()
 	mark := "ok"
-	if err != nil {
+	var w *warning
+	switch {
+	case errors.As(err, &w):
+		mark, found = "warn", w.text
+	case err != nil:
 		mark, found = "FAILED", oneLine(err)
 		d.failures = append(d.failures, err)
 	}
@@ -85,6 +99,45 @@ func (d *doctor) device() (string, error) {
 	return fmt.Sprintf("%s (asked: %s)", device, d.config.Engine.Device), err
 }
 
+// keys looks at the signing key and the trusted ones. An absent signing key is
+// fine: the first write makes it.
+func (d *doctor) keys() (string, error) {
+	path, trustedPath, err := engine.KeyFiles(&d.config)
+	if err != nil {
+		return "", err
+	}
+	found := path + " is absent; the first write makes it"
+	key, err := signing.LoadKey(path)
+	switch {
+	case err == nil:
+		found = fmt.Sprintf("key %s in %s", key.KeyID(), path)
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", err
+	}
+	trusted, err := signing.LoadTrusted(trustedPath)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	for i, line := range d.config.Persistence.TrustedKeys {
+		t, err := signing.ParseTrusted(line)
+		if err != nil {
+			return "", usagef("persistence.trusted_keys: entry %d: %w", i+1, err)
+		}
+		trusted = append(trusted, t)
+	}
+	if _, err := signing.NewRing(trusted...); err != nil {
+		return "", err
+	}
+	found += ", " + plural(int64(len(trusted)), "trusted key")
+	if within(d.config.Persistence.Dir, path) {
+		return "", &warning{path + " lies in the data directory: who can write there can sign; set persistence.signing_key_file"}
+	}
+	if !d.config.Safety.RequireSigning {
+		return "", &warning{"safety.require_signing is false: unsigned checkpoints are taken; " + found}
+	}
+	return found, nil
+}
+
 func (d *doctor) dataDirectory() (string, error) {
 	dir := d.config.Persistence.Dir
 	info, err := os.Stat(dir)
@@ -95,8 +148,9 @@ func (d *doctor) dataDirectory() (string, error) {
 		return "", err
 	case !info.IsDir():
 		return "", usagef("%s is no directory", dir)
-	case info.Mode().Perm()&0o077 != 0:
-		return "", usagef("%s has mode %04o, expected 0700; run: chmod 700 %s", dir, info.Mode().Perm(), dir)
+	}
+	if err := private(dir, info); err != nil {
+		return "", err
 	}
 	probe, err := os.CreateTemp(dir, ".doctor-*")
 	if err != nil {
@@ -105,16 +159,30 @@ func (d *doctor) dataDirectory() (string, error) {
 	return dir + " is private and writable", errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-func (d *doctor) checkpoint() (string, error) {
-	path, found, err := checkpoints.LatestPatterns(d.config.Persistence.Dir)
-	if err != nil || !found {
-		return "none yet", err
+// checkpoints verifies all that the data directory holds, journal included.
+func (d *doctor) checkpoints() (string, error) {
+	if _, err := os.Stat(d.config.Persistence.Dir); errors.Is(err, fs.ErrNotExist) {
+		return "none yet", nil
 	}
-	set, err := checkpoints.ReadPatterns(path)
-	if err != nil {
+	v := &verification{config: d.config, logger: d.logger(&d.config)}
+	v.run()
+	if err := v.failure(); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s: %s", filepath.Base(path), set), nil
+	var found []string
+	for _, p := range v.parts[len(v.parts)-2:] { // journal and opening
+		found = append(found, strings.TrimSpace(fmt.Sprintf("%s %s: %s", p.Name, p.State, p.Detail)))
+	}
+	return fmt.Sprintf("%d parts verified; %s", len(v.parts), strings.Join(found, "; ")), nil
+}
+
+func (d *doctor) journalSync() (string, error) {
+	switch mode := journal.SyncMode(d.config.Persistence.JournalSync); mode {
+	case journal.SyncAlways:
+		return "always: what is acknowledged is on the disk", nil
+	default:
+		return "", &warning{fmt.Sprintf("persistence.journal_sync is %s: a power failure can lose acknowledged outcomes, receipts say durable: false", mode)}
+	}
 }
 
 // roundTrip records, judges, opens again and judges again in a directory of
@@ -126,7 +194,8 @@ func (d *doctor) roundTrip(ctx context.Context) (string, error) {
 	}
 	defer os.RemoveAll(dir)
 	config := d.config
-	config.Persistence.Dir = dir
+	config.Persistence.Dir = filepath.Join(dir, "data")
+	config.Persistence.SigningKeyFile = filepath.Join(dir, "signing.key")
 	n := config.Safety.WorkspaceDim
 	embedding := make([]float32, n)
 	for i := range embedding {

@@ -189,7 +189,7 @@ func (v *verification) journal() {
 		v.parts = append(v.parts, part{Name: name, State: "absent"})
 		return
 	}
-	detail := fmt.Sprintf("%d records in %d segments, %d of %d commits signed", found.Records, found.Segments, found.Signed, found.Commits)
+	detail := fmt.Sprintf("%s in %s, %d of %s signed", plural(int64(found.Records), "record"), plural(int64(found.Segments), "segment"), found.Signed, plural(int64(found.Commits), "commit"))
 	if found.CutBytes > 0 {
 		detail += fmt.Sprintf(", then %d bytes of a commit that nobody was told of", found.CutBytes)
 	}
@@ -205,6 +205,6 @@ func (v *verification) opening() {
 		return
 	}
 	stats, recovered := d.Stats(), d.Recovered()
-	v.add(name, fmt.Sprintf("%d safe and %d unsafe patterns, %d journal records replayed",
-		stats.Patterns[memory.Safe], stats.Patterns[memory.Unsafe], recovered.Replayed), d.Close())
+	v.add(name, fmt.Sprintf("%d safe and %d unsafe patterns, %s replayed",
+		stats.Patterns[memory.Safe], stats.Patterns[memory.Unsafe], plural(recovered.Replayed, "journal record")), d.Close())
 }
