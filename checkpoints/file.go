@@ -90,7 +90,7 @@ func FormatOf(name string, data []byte) string {
 
 // Parse lists the content of a file that the caller has in memory; name is for messages, and its ending for the format.
 // It keeps nothing of data. Objects of unknown classes are listed by class, arguments and state; none is made. At most
-// 100,000 nodes are listed, then containers are marked as truncated.
+// 100,000 nodes are listed, and no more than take about 8 MiB as JSON; then containers are marked as truncated.
 func Parse(name string, data []byte) (*File, error) {
 	f := &File{Name: name, Format: FormatOf(name, data), Bytes: int64(len(data))}
 	var err error
@@ -115,10 +115,10 @@ func (f *File) listCheckpoint(data []byte) error {
 	if err != nil {
 		return err
 	}
-	l := lister{left: maxNodes}
+	l := lister{}
 	f.Format, f.Content = string(loaded.Format), l.node(loaded.Root)
-	if l.left <= 0 {
-		f.Warnings = append(f.Warnings, fmt.Sprintf("only the first %d values are listed", maxNodes))
+	if l.full() {
+		f.Warnings = append(f.Warnings, fmt.Sprintf("only the first %d values are listed", l.listed))
 	}
 	if l.opaque > 0 {
 		f.Warnings = append(f.Warnings, fmt.Sprintf("%d objects of classes that are not known here; loading them in Python may run code", l.opaque))
@@ -131,7 +131,12 @@ func (f *File) listCheckpoint(data []byte) error {
 	}
 	if a := loaded.Archive; a != nil {
 		f.Container = &Container{Root: a.Root, Version: a.Version, FormatVersion: a.FormatVersion, Alignment: a.Alignment}
-		for _, r := range a.Records {
+		size := 0
+		for i, r := range a.Records {
+			if size += 128 + len(r.Name); size > maxListing {
+				f.Warnings = append(f.Warnings, fmt.Sprintf("only the first %d records are listed", i))
+				break
+			}
 			listed := Record{Name: r.Name, Offset: r.Offset, Bytes: int64(len(r.Data)), CRC32: fmt.Sprintf("%08x", r.CRC)}
 			if r.Deflated {
 				listed.Packed = r.Packed

@@ -124,6 +124,35 @@ func TestListingIsBounded(t *testing.T) {
 	}
 }
 
+// TestListingIsShort lists pickles of 200 KB whose listings would be hundreds of megabytes long or, by the indentation of
+// JSON, gigabytes.
+func TestListingIsShort(t *testing.T) {
+	repeat := strings.Repeat
+	shared := func(c string) string { return "\x80\x02]X\x00\x10\x00\x00" + repeat(c, maxShown) + "q\x00a(" }
+	module := "c" + repeat("m", 500) + "\n" + repeat("n", 500) + "\n"
+	for name, data := range map[string]string{
+		"a text at many places":    shared("a") + repeat("h\x00", 99_000) + "e.",
+		"of control characters":    shared("\x01") + repeat("h\x00", 99_000) + "e.",
+		"a key of many dicts":      shared("k") + repeat("}h\x00Ns", 16_000) + "e.",
+		"a class of many objects":  "\x80\x02](" + module + "q\x00" + repeat("h\x00)R", 49_000) + "e.",
+		"many values deep down":    "\x80\x02" + repeat("]", 990) + "(" + repeat("K\x01", 98_000) + "e" + repeat("a", 989) + ".",
+		"shapes of many dimension": "\x80\x02](ctorch\nSize\nq\x00(" + repeat("K\x01", 64) + "tq\x01" + repeat("h\x00h\x01\x85R", 30_000) + "e.",
+	} {
+		f, err := Parse("a.pkl", []byte(data))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		text, err := json.MarshalIndent(f, "", "  ")
+		if err != nil || len(text) > 3*maxListing {
+			t.Errorf("%s: got %d bytes of JSON (%v), want at most %d", name, len(text), err, 3*maxListing)
+		}
+		if !strings.Contains(strings.Join(f.Warnings, "\n"), "only the first") {
+			t.Errorf("%s: got warnings %q, want one that not all is listed", name, f.Warnings)
+		}
+	}
+}
+
 // TestListingOfNumbers keeps what JSON cannot hold as text.
 func TestListingOfNumbers(t *testing.T) {
 	data := "\x80\x02(G\x7f\xf8\x00\x00\x00\x00\x00\x00G\x7f\xf0\x00\x00\x00\x00\x00\x00\x8a\x0b\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01cos\nsystem\n)Rt."

@@ -12,6 +12,9 @@ import (
 const (
 	maxNodes = 100_000
 	maxShown = 4096 // bytes of a string or of bytes
+	// maxListing is about how many bytes a listing may take as indented JSON: texts that are shared by many places and deep
+	// nesting make one of gigabytes out of a file of kilobytes.
+	maxListing = 8 << 20
 )
 
 // Node is one value of a file.
@@ -59,12 +62,43 @@ type Item struct {
 
 // lister walks a value. Values may share parts, so what it lists is counted.
 type lister struct {
-	left   int
+	listed int // nodes
+	bytes  int // of their JSON
+	depth  int
 	opaque int
 }
 
+// full tells that no more is to be listed.
+func (l *lister) full() bool { return l.listed >= maxNodes || l.bytes >= maxListing }
+
+// lines charges lines of JSON at the present depth.
+func (l *lister) lines(n int) { l.bytes += n * (8*l.depth + 16) }
+
 func (l *lister) node(v pickle.Value) *Node {
-	l.left--
+	l.listed++
+	l.depth++
+	l.lines(3)
+	n := l.describe(v)
+	if text, ok := n.Value.(string); ok {
+		l.bytes += jsonSize(text)
+	}
+	l.lines(len(n.Shape))
+	l.depth--
+	return n
+}
+
+// jsonSize is about the size of a text in JSON, where a control character takes six bytes.
+func jsonSize(text string) int {
+	size := len(text)
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] == 0x7f {
+			size += 5
+		}
+	}
+	return size
+}
+
+func (l *lister) describe(v pickle.Value) *Node {
 	switch v := v.(type) {
 	case pickle.None:
 		return &Node{Kind: "none"}
@@ -113,8 +147,7 @@ func (l *lister) node(v pickle.Value) *Node {
 			t    *tensor.Tensor
 		}{{"indices", v.Indices}, {"compressed", v.Compressed}, {"plain", v.Plain}, {"values", v.Values}} {
 			if part.t != nil {
-				l.left--
-				n.Items = append(n.Items, Item{Key: part.name, Value: l.tensor(part.t)})
+				n.Items = append(n.Items, Item{Key: part.name, Value: l.node(part.t)})
 			}
 		}
 		return n
@@ -137,7 +170,7 @@ func (l *lister) tensor(t *tensor.Tensor) *Node {
 			n.Quantizer.Scale = number(q.Scale)
 		}
 	}
-	if t.Attrs != nil && l.left > 0 {
+	if t.Attrs != nil && !l.full() {
 		n.State = l.node(t.Attrs)
 	}
 	return n
@@ -149,7 +182,7 @@ func (l *lister) object(c *pickle.Call) *Node {
 	l.items(n, c.Args.Items)
 	l.items(n, c.Items)
 	l.entries(n, c.Pairs)
-	if c.State != nil && l.left > 0 {
+	if c.State != nil && !l.full() {
 		n.State = l.node(c.State)
 	}
 	return n
@@ -187,7 +220,7 @@ func (l *lister) container(v pickle.Value) *Node {
 			n.Kind = "default_dict"
 		}
 		l.entries(n, v.Entries())
-		if v.State != nil && l.left > 0 {
+		if v.State != nil && !l.full() {
 			n.State = l.node(v.State)
 		}
 	default:
@@ -198,7 +231,7 @@ func (l *lister) container(v pickle.Value) *Node {
 
 func (l *lister) items(n *Node, items []pickle.Value) {
 	for _, item := range items {
-		if l.left <= 0 {
+		if l.full() {
 			n.Truncated = true
 			return
 		}
@@ -208,11 +241,15 @@ func (l *lister) items(n *Node, items []pickle.Value) {
 
 func (l *lister) entries(n *Node, entries []pickle.Entry) {
 	for _, e := range entries {
-		if l.left <= 0 {
+		if l.full() {
 			n.Truncated = true
 			return
 		}
-		n.Items = append(n.Items, Item{Key: keyOf(e.Key), Value: l.node(e.Value)})
+		key := keyOf(e.Key)
+		if text, ok := key.(string); ok {
+			l.bytes += jsonSize(text)
+		}
+		n.Items = append(n.Items, Item{Key: key, Value: l.node(e.Value)})
 	}
 }
 

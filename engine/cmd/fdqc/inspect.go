@@ -38,6 +38,7 @@ exit code 3, also when it is cut or written to while it is read.`,
 			if asJSON {
 				encoder := json.NewEncoder(a.out)
 				encoder.SetIndent("", "  ")
+				encoder.SetEscapeHTML(false)
 				return encoder.Encode(file)
 			}
 			return printFile(a.out, file)
