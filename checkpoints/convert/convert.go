@@ -206,6 +206,8 @@ func children(v pickle.Value) []pickle.Value {
 		return v.Items
 	case *pickle.Tuple:
 		return v.Items
+	case *pickle.Set:
+		return v.Items
 	case *pickle.Deque:
 		return v.Items
 	case *pickle.Dict:

@@ -2,12 +2,14 @@ package convert
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -233,6 +235,45 @@ func TestExpanded(t *testing.T) {
 	}
 	if _, err := measure(deep, 1<<40); err == nil {
 		t.Error("a tree of 4^12 lists was walked")
+	}
+}
+
+// TestTensorsOfSets counts what a set shares out as well, and does not lose it.
+func TestTensorsOfSets(t *testing.T) {
+	set := &pickle.Set{Items: []pickle.Value{tensor.FromFloat32s(make([]float32, 1000), 1000)}}
+	if r, err := measure(set, 4000); err != nil || r.Tensors != 1 {
+		t.Errorf("got %d tensors (%v), want 1", r.Tensors, err)
+	}
+	if _, err := measure(set, 3999); err == nil {
+		t.Error("4,000 bytes passed a limit of 3,999")
+	}
+	if _, err := tensorsOnly(pickle.NewDict("s", set)); err == nil || !strings.Contains(err.Error(), "within set") {
+		t.Errorf("got %v, want an error of the tensor within a set", err)
+	}
+}
+
+// TestLongPaths converts a file of 61 KB whose paths would take gigabytes: one long key on 900 levels.
+func TestLongPaths(t *testing.T) {
+	dir := t.TempDir()
+	from := filepath.Join(dir, "a.pkl")
+	key := strings.Repeat("k", 60_000)
+	data := "\x80\x02}X" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(key)))) + key + "q\x00" +
+		strings.Repeat("}h\x00", 900) + "N" + strings.Repeat("s", 901) + "."
+	if err := os.WriteFile(from, []byte(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, drop := range []bool{false, true} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Convert(from, filepath.Join(dir, "a.safetensors"), Options{DropMetadata: drop})
+		runtime.ReadMemStats(&after)
+		var unfit *HoldError
+		if !errors.As(err, &unfit) || !strings.Contains(err.Error(), "paths") {
+			t.Errorf("metadata dropped %t: got %v, want an error of long paths", drop, err)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > 2*maxPaths {
+			t.Errorf("metadata dropped %t: took %d bytes, want at most %d", drop, used, 2*maxPaths)
+		}
 	}
 }
 

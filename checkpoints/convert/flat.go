@@ -132,8 +132,12 @@ func (f flat) unflatten() (pickle.Value, error) {
 // tensorsOnly collects the tensors of dicts, lists and tuples; one within anything else cannot be named.
 func tensorsOnly(root pickle.Value) (pickle.Value, error) {
 	out := &pickle.Dict{}
+	paths := 0
 	var walk func(path string, v pickle.Value) error
 	walk = func(path string, v pickle.Value) error {
+		if paths += len(path); paths > maxPaths {
+			return &HoldError{"dict", path, longPaths}
+		}
 		switch v := v.(type) {
 		case *tensor.Tensor:
 			if path == "" {
@@ -162,6 +166,13 @@ func tensorsOnly(root pickle.Value) (pickle.Value, error) {
 	}
 	return out, walk("", root)
 }
+
+// maxPaths bounds all paths of one object together, in bytes: a long key that is shared on many levels makes each of them
+// longer than the file.
+const (
+	maxPaths  = 128 << 20
+	longPaths = "the paths of the values up to it take more than 128 MiB"
+)
 
 // step names a key of a dict in a path.
 func step(key pickle.Value) string {

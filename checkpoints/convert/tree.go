@@ -20,6 +20,7 @@ const maxTree = 15 << 20
 type treeEncoder struct {
 	target  string
 	text    []byte
+	paths   int // bytes of all paths so far
 	tensors []named
 }
 
@@ -28,6 +29,9 @@ func (e *treeEncoder) refuse(path, reason string) error { return &HoldError{e.ta
 func (e *treeEncoder) value(path string, v pickle.Value) error {
 	if len(e.text) > maxTree {
 		return e.refuse(path, fmt.Sprintf("what is beside the tensors has more than %d bytes as JSON", maxTree))
+	}
+	if e.paths += len(path); e.paths > maxPaths {
+		return e.refuse(path, longPaths)
 	}
 	switch v := v.(type) {
 	case pickle.None:
