@@ -57,6 +57,19 @@ func TestRecordedIsThereAfterOpeningAgain(t *testing.T) {
 	}
 }
 
+func TestReceiptsSayWhetherTheDiskHasThem(t *testing.T) {
+	for mode, want := range map[string]bool{"always": true, "interval": false, "never": false} {
+		config := onDisk(t)
+		config.Persistence.JournalSync = mode
+		if r := record(t, open(t, config), outcomes(normal(1, 1, 8), 8))[0]; r.Result != engine.Stored || r.Durable != want {
+			t.Errorf("journal_sync %s: got %+v, want stored and durable %v", mode, r, want)
+		}
+	}
+	if r := record(t, open(t, onDisk(t), engine.InMemory()), outcomes(normal(1, 1, 8), 8))[0]; r.Result != engine.Stored || r.Durable {
+		t.Errorf("in memory: got %+v, want stored and not durable", r)
+	}
+}
+
 func TestRefusedOutcomesChangeNothing(t *testing.T) {
 	e := open(t, onDisk(t))
 	negative, nan := float32(-1), float32(math.NaN())

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -228,6 +229,40 @@ func TestModes(t *testing.T) {
 		if got := replayed(t, o, Position{}); len(got) != 51 {
 			t.Errorf("%q: got %d records, want 51", c.mode, len(got))
 		}
+	}
+}
+
+// TestInterval sees when what was acknowledged reaches the disk without being asked for.
+func TestInterval(t *testing.T) {
+	for mode, want := range map[SyncMode]bool{SyncInterval: true, SyncNever: false} {
+		f := &faults{}
+		synced := make(chan struct{}, 1)
+		o := plain(filepath.Join(t.TempDir(), "journal"))
+		o.Sync, o.Interval, o.ops = mode, 20*time.Millisecond, f.ops()
+		j := mustCreate(t, o, Position{})
+		f.before = func(step string) {
+			if strings.HasPrefix(step, "sync ") {
+				select {
+				case synced <- struct{}{}:
+				default:
+				}
+			}
+		}
+		mustAppend(t, j, entry("a"))
+		limit := 200 * time.Millisecond
+		if want {
+			limit = time.Minute
+		}
+		got := false
+		select {
+		case <-synced:
+			got = true
+		case <-time.After(limit):
+		}
+		if got != want {
+			t.Errorf("%s: synced by itself: got %v, want %v", mode, got, want)
+		}
+		mustClose(t, j)
 	}
 }
 
