@@ -33,6 +33,13 @@ const (
 	Float8E5M2
 	Float8E4M3FNUZ
 	Float8E5M2FNUZ
+	Float8E8M0FNU
+	Float4E2M1FNX2
+	Bits8
+	Bits16
+	Bits1x8
+	Bits2x4
+	Bits4x2
 )
 
 // family tells how the sign of an element is stored, for conjugated and negated views.
@@ -76,6 +83,14 @@ var dtypes = [...]dtypeInfo{
 	Float8E5M2:     {"float8_e5m2", "", 1, real},
 	Float8E4M3FNUZ: {"float8_e4m3fnuz", "", 1, real},
 	Float8E5M2FNUZ: {"float8_e5m2fnuz", "", 1, real},
+	// Without a sign of its own, or with several numbers in an element: no lazy negation.
+	Float8E8M0FNU:  {"float8_e8m0fnu", "", 1, integral},
+	Float4E2M1FNX2: {"float4_e2m1fn_x2", "", 1, integral},
+	Bits8:          {"bits8", "", 1, integral},
+	Bits16:         {"bits16", "", 2, integral},
+	Bits1x8:        {"bits1x8", "", 1, integral},
+	Bits2x4:        {"bits2x4", "", 1, integral},
+	Bits4x2:        {"bits4x2", "", 1, integral},
 }
 
 // String is PyTorch's name without the module, such as "float32".

@@ -197,6 +197,10 @@ def unusual():
         "views": {"expanded": torch.ones(1).expand(5, 4), "strided": dense[::2, 1:], "conj": torch.ones(2, dtype=torch.complex64).conj()},
         "state": torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)).state_dict(),
         "sizes": [torch.Size([]), torch.Size([2, 3]), torch.float8_e4m3fn, torch.device("cuda", 1)],
+        "rare": {
+            name: torch.arange(16, dtype=torch.uint8).view(getattr(torch, name))
+            for name in ["float8_e8m0fnu", "float4_e2m1fn_x2", "float8_e4m3fnuz", "bits8", "bits16", "bits1x8", "bits2x4", "bits4x2"]
+        },
         "plain": {"complex": 1 - 2j, "set": {1, 2}, "bytes": b"\xff", "big": 2**100},
     }
 
@@ -205,7 +209,8 @@ def save_unusual(folder):
     folder = folder / "pt" / "torch-own"
     folder.mkdir(parents=True)
     for name, value in unusual().items():
-        torch.save(value, folder / f"{name}_legacy.pt", _use_new_zipfile_serialization=False)
+        if name != "rare":  # PyTorch does not read these back itself
+            torch.save(value, folder / f"{name}_legacy.pt", _use_new_zipfile_serialization=False)
         for protocol in range(1, 6):
             torch.save(value, folder / f"{name}_{protocol}.pt", pickle_protocol=protocol)
 
