@@ -303,9 +303,13 @@ func (d *Directory) finishReplacement(loaded *store.Loaded, r *replay) error {
 	if r.count > 0 {
 		return fmt.Errorf("%s was put in by a %s that the journal after it does not begin with: %w", loaded.Path, reason, errOperation)
 	}
-	return d.journalReplacement(replacement{
-		Sequence: loaded.Manifest.Sequence, NextID: d.memory.Stats().NextID, Reason: reason + ", interrupted",
-	})
+	record := replacement{Sequence: loaded.Manifest.Sequence, NextID: d.memory.Stats().NextID, Reason: reason + ", interrupted"}
+	if from := loaded.Manifest.Source; from > 0 {
+		if source, err := d.kept(from); err == nil { // else the new checkpoint alone has the memory
+			record.Source, record.Position = from, source.position.Sequence
+		}
+	}
+	return d.journalReplacement(record)
 }
 
 // copyJournal copies the journal's segments with records after a sequence into

@@ -125,7 +125,6 @@ func TestInterruptedRollback(t *testing.T) {
 	history(t, e, 3)
 	old := rows(e.Directory())
 	given := e.MemoryStats().NextID
-	before := patternFiles(t, config.Persistence.Dir)
 	r, err := e.Directory().Rollback(t.Context(), 0, "operator", "test")
 	if err != nil {
 		t.Fatal(err)
@@ -180,10 +179,23 @@ func TestInterruptedRollback(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			// An older checkpoint and the journal give the same.
-			flip(t, filepath.Join(crashed.Persistence.Dir, filepath.Base(before[len(before)-1])))
-			if got := rows(directory(t, crashed, engine.ReadOnly())); got != c.want {
-				t.Errorf("with an older one damaged: got\n%s\nwant\n%s", got, c.want)
+			// So do an older checkpoint and the journal, as it goes on.
+			d := directory(t, crashed)
+			tier := "BETA"
+			if _, err := d.PullLever(t.Context(), engine.LeverChange{Tier: &tier}); err != nil {
+				t.Fatal(err)
+			}
+			want := whole(d)
+			for damaged := range 3 {
+				again := crashed
+				again.Persistence.Dir = copyTree(t, crashed.Persistence.Dir)
+				files := patternFiles(t, again.Persistence.Dir)
+				for _, path := range files[len(files)-min(damaged, len(files)-1):] {
+					flip(t, path)
+				}
+				if got := whole(directory(t, again)); got != want {
+					t.Errorf("%d newest damaged: got\n%s\nwant\n%s", damaged, got, want)
+				}
 			}
 		})
 	}
