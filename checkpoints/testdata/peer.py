@@ -199,7 +199,7 @@ def unusual():
         "sizes": [torch.Size([]), torch.Size([2, 3]), torch.float8_e4m3fn, torch.device("cuda", 1)],
         "rare": {
             name: torch.arange(16, dtype=torch.uint8).view(getattr(torch, name))
-            for name in ["float8_e8m0fnu", "float4_e2m1fn_x2", "float8_e4m3fnuz", "bits8", "bits16", "bits1x8", "bits2x4", "bits4x2"]
+            for name in "float8_e8m0fnu float4_e2m1fn_x2 float8_e4m3fnuz bits8 bits16 bits1x8 bits2x4 bits4x2".split()
         },
         "plain": {"complex": 1 - 2j, "set": {1, 2}, "bytes": b"\xff", "big": 2**100},
     }
