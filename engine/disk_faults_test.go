@@ -197,6 +197,48 @@ func (s *shortage) test(t *testing.T) {
 			}
 		})
 	})
+	t.Run("rollback", func(t *testing.T) {
+		record(t, e, outcomes(rows, 8))
+		aside := func() []string {
+			found, err := filepath.Glob(filepath.Join(config.Persistence.Dir, "set-aside", "*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return found
+		}
+		before := e.Patterns()
+		kept := len(aside())
+		s := *s
+		if begin := s.begin; !s.alone { // it needs much more, and more with each attempt that is journaled
+			s.begin = func(t *testing.T, folder string, step int) func() { return begin(t, folder, 8*step) }
+		}
+		s.run(t, folder, func() error {
+			files, err := engine.OpenStore(config, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			list, err := files.List()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := e.Directory().Rollback(t.Context(), list[len(list)-1].Sequence(), "operator", "test")
+			if err == nil {
+				kept, before = len(aside()), e.Patterns()
+				if r.Aside == "" {
+					t.Error("nothing was kept aside")
+				}
+			}
+			return err
+		}, func(when string) {
+			// The levers may hold already; the memory must be as before.
+			if got := e.Patterns(); fmt.Sprint(got) != fmt.Sprint(before) {
+				t.Errorf("%s: the memory is another", when)
+			}
+			if got := aside(); len(got) != kept {
+				t.Errorf("%s: %q are left aside", when, got[kept:])
+			}
+		})
+	})
 	t.Run("close", func(t *testing.T) {
 		record(t, e, outcomes(rows, 8))
 		want := everything(e.Directory())

@@ -187,6 +187,14 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, pull *
 	if err != nil {
 		return nil, err
 	}
+	replaced := false
+	defer func() {
+		if !replaced { // the journal itself stays; attempts must not fill the disk with copies
+			if err := os.RemoveAll(aside); err != nil {
+				d.logger.Warn("a copy of the journal stays", "folder", aside, "error", err)
+			}
+		}
+	}()
 	if pull != nil {
 		if err := d.pull(*pull); err != nil {
 			return nil, err
@@ -205,6 +213,7 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, pull *
 		return nil, err
 	}
 	// From here on the new memory is what the next opening finds.
+	replaced = true
 	d.saved = position
 	if err := d.memory.Reset(next, source.set.Capacity); err != nil {
 		return nil, err
@@ -327,7 +336,8 @@ func (d *Directory) copyJournal(after int64, verb string) (string, error) {
 	}
 	for _, path := range d.journal.Segments(after) {
 		if err := copyFile(filepath.Join(folder, filepath.Base(path)), path); err != nil {
-			return "", fmt.Errorf("keep journal aside: %w", err)
+			// Half a copy only takes room, which may be what is short.
+			return "", errors.Join(fmt.Errorf("keep journal aside: %w", err), os.RemoveAll(folder))
 		}
 	}
 	return folder, nil
