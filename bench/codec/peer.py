@@ -2,14 +2,14 @@
 
 usage: python peer.py load|mmap|save FILE ROUNDS
 """
-import sys, time
+import pathlib, sys, time
 import torch
 
 operation, path, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
 
 
 def status(field):
-    for line in open("/proc/self/status"):
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024
 
@@ -17,7 +17,7 @@ def status(field):
 if operation == "save":
     value = {k: v.clone() for k, v in torch.load(path, weights_only=True).items()}
 torch.load(sys.argv[4], weights_only=True)  # what is made at the first use
-open("/proc/self/clear_refs", "w").write("5")  # the peak begins here
+pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
 before, best = status("VmRSS"), float("inf")
 for _ in range(rounds):
     start = time.perf_counter()

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes golden.json: what PyTorch itself reads in the fixtures. Of tensors the type, shape and SHA-256 of the elements, of
-other values their text; of floats the bits.
+"""Writes golden.json: what PyTorch itself reads in the fixtures. Of tensors the type, shape and SHA-256 of the
+elements, of other values their text; of floats the bits.
 
 Usage: golden.py FOLDER > golden.json     (made with PyTorch 2.11.0, Python 3.11)
 Only for these fixtures: it loads pickles with their code.
@@ -131,7 +131,8 @@ def walk(path, value, out):
 def main():
     folder = pathlib.Path(sys.argv[1])
     result = {}
-    files = [f for part in ("pt/torch-*/*.pt", "checkpoints/*.p*", "cases/*/*.pt", "pt/pickle/*.pkl") for f in folder.glob(part)]
+    parts = ("pt/torch-*/*.pt", "checkpoints/*.p*", "cases/*/*.pt", "pt/pickle/*.pkl")
+    files = [f for part in parts for f in folder.glob(part)]
     for file in sorted(files):
         name = file.relative_to(folder).as_posix()
         if name in SKIP:

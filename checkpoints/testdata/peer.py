@@ -2,7 +2,7 @@
 """The other side of tensor/save_test.go: the same values by torch.save, and a check of what Go wrote.
 
 Usage: peer.py save DIR     writes NAME.pt for every case
-       peer.py unusual DIR  writes DIR/pt/torch-own/*.pt for golden.py, in both formats and all protocols that torch.save has
+       peer.py unusual DIR  writes DIR/pt/torch-own/*.pt for golden.py, in both formats and all protocols
        peer.py deflated DIR loads DIR/NAME.pt with compressed storages: the same, but not with mmap=True
        peer.py check DIR    loads DIR/NAME.pt, each written from the same values elsewhere, and compares
 Needs PyTorch 2.11 or later.
@@ -180,13 +180,15 @@ def unusual():
     channels = torch.quantize_per_channel(dense, torch.full((4,), 0.5).double(), torch.arange(4), 1, torch.quint8)
     floats = torch.quantize_per_channel(dense, torch.full((4,), 0.25), torch.zeros(4), 0, torch.quint8)
     return {
-        "coo": {"plain": dense.to_sparse(), "hybrid": dense.to_sparse(1), "repeated": repeated, "empty": torch.zeros(2, 3).to_sparse()},
+        "coo": {"plain": dense.to_sparse(), "hybrid": dense.to_sparse(1), "repeated": repeated,
+                "empty": torch.zeros(2, 3).to_sparse()},
         "csr": dense.to_sparse_csr(),
         "csc": dense.to_sparse_csc(),
         "bsr": dense.to_sparse_bsr((2, 1)),
         "bsc": dense.to_sparse_bsc((1, 2)),
         "batch": torch.stack([dense, dense.flip(0).flip(1)]).to_sparse_csr(),
-        "narrow": torch.sparse_csr_tensor(torch.tensor([0, 1, 2], dtype=torch.int32), torch.tensor([1, 0], dtype=torch.int32), torch.ones(2), (2, 3)),
+        "narrow": torch.sparse_csr_tensor(torch.tensor([0, 1, 2], dtype=torch.int32),
+                                          torch.tensor([1, 0], dtype=torch.int32), torch.ones(2), (2, 3)),
         "quantized": {
             "tensor": torch.quantize_per_tensor(dense, 0.1, 3, torch.qint8),
             "wide": torch.quantize_per_tensor(dense, 0.001, 0, torch.qint32),
@@ -194,12 +196,14 @@ def unusual():
             "channels": channels,
             "floats": floats,
         },
-        "views": {"expanded": torch.ones(1).expand(5, 4), "strided": dense[::2, 1:], "conj": torch.ones(2, dtype=torch.complex64).conj()},
+        "views": {"expanded": torch.ones(1).expand(5, 4), "strided": dense[::2, 1:],
+                  "conj": torch.ones(2, dtype=torch.complex64).conj()},
         "state": torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)).state_dict(),
         "sizes": [torch.Size([]), torch.Size([2, 3]), torch.float8_e4m3fn, torch.device("cuda", 1)],
         "rare": {
             name: torch.arange(16, dtype=torch.uint8).view(getattr(torch, name))
-            for name in "float8_e8m0fnu float4_e2m1fn_x2 float8_e4m3fnuz bits8 bits16 bits1x8 bits2x4 bits4x2".split()
+            for name in ("float8_e8m0fnu", "float4_e2m1fn_x2", "float8_e4m3fnuz",
+                         "bits8", "bits16", "bits1x8", "bits2x4", "bits4x2")
         },
         "plain": {"complex": 1 - 2j, "set": {1, 2}, "bytes": b"\xff", "big": 2**100},
     }

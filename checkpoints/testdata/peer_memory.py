@@ -3,7 +3,7 @@
 
 Usage: peer_memory.py check FIXTURE WRITTEN    compares two vector memories, types and all, bit for bit
        peer_memory.py rewrite FIXTURE DIR      writes it in every protocol as DIR/p0.pkl to DIR/p5.pkl
-       peer_memory.py values DIR               writes values of plain Python in every protocol as DIR/p0.pkl to DIR/p5.pkl
+       peer_memory.py values DIR               writes values of plain Python as DIR/p0.pkl to DIR/p5.pkl
 """
 
 import collections
@@ -58,14 +58,16 @@ def values():
         "deque": [collections.deque([1, 2]), collections.deque([3], maxlen=4)],
         "sets": [{1}, frozenset([2]), set()],
         "complex": 1.5 - 2j,
-        "paths": [pathlib.PurePosixPath("/a/b.c"), pathlib.PurePosixPath("rel"), pathlib.PureWindowsPath("C:\\a\\b"), pathlib.PurePosixPath()],
+        "paths": [pathlib.PurePosixPath("/a/b.c"), pathlib.PurePosixPath("rel"), pathlib.PureWindowsPath("C:\\a\\b"),
+                  pathlib.PurePosixPath()],
         "times": [
             datetime.datetime(2024, 2, 29, 23, 59, 58, 123456),
             datetime.datetime(1, 1, 1),
             datetime.datetime(2024, 6, 1, 12, 0, tzinfo=datetime.timezone.utc),
             datetime.datetime(2024, 6, 1, 12, 0, tzinfo=zone),
         ],
-        "differences": [datetime.timedelta(days=-3, seconds=7, microseconds=9), datetime.timedelta(), datetime.timedelta(hours=25)],
+        "differences": [datetime.timedelta(days=-3, seconds=7, microseconds=9), datetime.timedelta(),
+                        datetime.timedelta(hours=25)],
         "shared": [shared, shared],
         "many": list(range(2500)),
         "keys": {f"key{i}": i for i in range(2500)},

@@ -25,8 +25,12 @@ buffers = {name: np.frombuffer(a["data"] or b"\0", np.uint8) for name, a in arra
 
 
 def write(path, names, metadata=None):
-    serialize_file({name: TensorSpec(dtype=arrays[name]["dtype"], shape=arrays[name]["shape"], data_ptr=buffers[name].ctypes.data,
-                                     data_len=len(arrays[name]["data"])) for name in names}, path, metadata)
+    specs = {}
+    for name in names:
+        array = arrays[name]
+        specs[name] = TensorSpec(dtype=array["dtype"], shape=array["shape"], data_ptr=buffers[name].ctypes.data,
+                                 data_len=len(array["data"]))
+    serialize_file(specs, path, metadata)
 
 
 write(out + "/types.safetensors", list(arrays), {"format": "pt <&>"})
