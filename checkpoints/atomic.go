@@ -69,6 +69,13 @@ func create(path string, mode fs.FileMode, ops fileOps) (*AtomicFile, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		// What ".." behind a link means is the system's to say: a cleaned name may lie in another folder.
+		if folder, name := filepath.Split(path); folder != "" {
+			if folder, err = filepath.EvalSymlinks(folder); err != nil {
+				return nil, fmt.Errorf("create %s: %w", path, err)
+			}
+			a.path = filepath.Join(folder, name)
+		}
 	case err != nil:
 		return nil, fmt.Errorf("create %s: %w", path, err)
 	case info.IsDir():

@@ -235,6 +235,29 @@ func TestAtomicTargets(t *testing.T) {
 }
 
 // TestAtomicStdout appends to an open file that a name of the process stands for, instead of replacing the file.
+// A name with ".." behind a link means the folder that the system makes of it, also for the file that is written beside.
+func TestAtomicDotsBehindALink(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "real", "deep"), 0o700), os.Symlink("real/deep", filepath.Join(dir, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // absent, then there
+		a, err := Create(dir+"/link/../file", 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if beside, err := filepath.Glob(filepath.Join(dir, "real", ".file.tmp-*")); err != nil || len(beside) != 1 {
+			t.Errorf("beside the file: got %v, %v, want one temporary in the folder real", beside, err)
+		}
+		if err := a.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "real", "file")); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAtomicStdout(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	f, err := os.Create(path)

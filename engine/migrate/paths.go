@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // checkPaths refuses a source that is no folder, a target that exists and is
@@ -74,9 +75,13 @@ func checkEmpty(to string) error {
 
 // resolve makes a path absolute and follows its links, as far as it exists.
 func resolve(path string) (string, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
+	const separator = string(filepath.Separator)
+	if !filepath.IsAbs(path) {
+		folder, err := os.Getwd()
+		if err != nil {
+			return "", err
+		}
+		path = folder + separator + path
 	}
 	rest := ""
 	for {
@@ -84,11 +89,12 @@ func resolve(path string) (string, error) {
 		if err == nil {
 			return filepath.Join(real, rest), nil
 		}
-		parent := filepath.Dir(path)
-		if !errors.Is(err, fs.ErrNotExist) || parent == path {
+		// Not filepath.Dir: it takes "link/.." out, which leads elsewhere.
+		parent, name := filepath.Split(strings.TrimRight(path, separator))
+		if !errors.Is(err, fs.ErrNotExist) || name == "" {
 			return "", err
 		}
-		rest, path = filepath.Join(filepath.Base(path), rest), parent
+		rest, path = filepath.Join(name, rest), parent
 	}
 }
 

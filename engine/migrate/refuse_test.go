@@ -179,12 +179,12 @@ func TestPaths(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			t.Chdir(dir)
-			for _, folder := range []string{"src", "empty", "full/inner"} {
+			for _, folder := range []string{"src/inner", "empty", "full/inner"} {
 				if err := os.MkdirAll(folder, 0o755); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := errors.Join(os.WriteFile("file", nil, 0o644), os.Symlink("src", "link"), os.Symlink("empty", "emptylink"),
+			if err := errors.Join(os.WriteFile("file", nil, 0o644), os.Symlink("src", "link"), os.Symlink("src/inner", "deep"), os.Symlink("empty", "emptylink"),
 				os.WriteFile("src/projections.pt", checkpointOf(t, pickle.NewDict()), 0o644)); err != nil {
 				t.Fatal(err)
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strconv"
 	"text/tabwriter"
@@ -177,9 +178,15 @@ A name that is a number is a sequence; a file of that name is ./NUMBER.`,
 			case args[0] == "":
 				return usagef("restore needs a sequence or the name of a file")
 			default:
-				// The process that does it may stand elsewhere.
-				if request.File, err = filepath.Abs(args[0]); err != nil {
-					return err
+				// The process that does it may stand elsewhere. A cleaned name
+				// would lead elsewhere when ".." stands behind a link.
+				request.File = args[0]
+				if !filepath.IsAbs(request.File) {
+					folder, err := os.Getwd()
+					if err != nil {
+						return err
+					}
+					request.File = folder + string(filepath.Separator) + request.File
 				}
 			}
 			return a.withOperator(c, request.File != "", func(ctx context.Context, o control.Operator) error {
@@ -213,9 +220,9 @@ func (a *app) rollbackCommand() *cobra.Command {
 		Use:   "rollback",
 		Short: "Go back to an older checkpoint, with safe mode and human approval on",
 		Long: `The procedure for a memory that can no longer be trusted, as one step: safe mode
-and human approval are turned on, the memory of the checkpoint before the newest
-one (or of --to) comes back as a new checkpoint, and the journal since then is
-kept aside. "fdqc safety" loosens the levers again. --dry-run says where it would
+and human approval are turned on, the memory before the newest one (or that of
+checkpoint --to) comes back as a new checkpoint, and the journal since then is
+kept aside. After a rollback the next one goes further back. "fdqc safety" loosens the levers again. --dry-run says where it would
 lead, and writes nothing.`,
 		Example: "  fdqc checkpoint rollback --dry-run\n  fdqc checkpoint rollback --to 12 --reason \"poisoned outcomes\"",
 		RunE: func(c *cobra.Command, _ []string) error {

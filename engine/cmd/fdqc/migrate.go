@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -90,7 +89,7 @@ func (a *app) createReport(path string, o migrate.Options) (*checkpoints.AtomicF
 			return nil, usagef("--report %s lies in %s, expected a place outside of both folders", path, folder)
 		}
 	}
-	file, err := checkpoints.Create(filepath.Clean(path), 0o644)
+	file, err := checkpoints.Create(path, 0o644)
 	return file, usage(err)
 }
 
