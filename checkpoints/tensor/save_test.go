@@ -178,6 +178,41 @@ func TestSaveLikePyTorch(t *testing.T) {
 	}
 }
 
+// TestSaveLikeOlderPyTorch writes again what other versions saved: the same data.pkl, byte for byte.
+func TestSaveLikeOlderPyTorch(t *testing.T) {
+	for _, name := range []string{
+		"pt/torch-1.13.0/ck.pt", "pt/torch-1.13.0/param.pt", "pt/torch-2.6.0/ck.pt", "pt/torch-2.14.1/ck.pt",
+		"checkpoints/patterns_20241024_120000_torch1.13.0.pt", "checkpoints/validator_state_torch1.13.0.pt",
+	} {
+		t.Run(name, func(t *testing.T) {
+			theirs, err := os.ReadFile(filepath.Join("..", "testdata", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			file, err := tensor.Load(theirs, tensor.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ours bytes.Buffer
+			if err := tensor.Save(&ours, "archive", file.Root); err != nil {
+				t.Fatal(err)
+			}
+			if a, b := record(t, ours.Bytes(), container.RecordPickle), record(t, theirs, container.RecordPickle); !bytes.Equal(a.Data, b.Data) {
+				t.Errorf("data.pkl: got %d bytes, want %d, equal up to %d", len(a.Data), len(b.Data), common(a.Data, b.Data))
+			}
+		})
+	}
+}
+
+// common counts the bytes that two slices begin with alike.
+func common(a, b []byte) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
 // TestPyTorchLoads has PyTorch read what Save wrote: weights_only, mapped or not, offsets calculated or not, every bit.
 func TestPyTorchLoads(t *testing.T) {
 	folder := t.TempDir()
