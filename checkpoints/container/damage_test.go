@@ -40,6 +40,45 @@ func put16(b []byte, v uint16) { binary.LittleEndian.PutUint16(b, v) }
 func put32(b []byte, v uint32) { binary.LittleEndian.PutUint32(b, v) }
 func put64(b []byte, v uint64) { binary.LittleEndian.PutUint64(b, v) }
 
+// TestLocalWide checks zip64 fields of local headers, which only files beyond 4 GiB have.
+func TestLocalWide(t *testing.T) {
+	field := func(numbers ...uint64) []byte {
+		b := []byte{}
+		for _, v := range numbers {
+			b = binary.LittleEndian.AppendUint64(b, v)
+		}
+		return b
+	}
+	e := &entry{name: "archive/data/0", size: 5 << 30, packed: 5 << 30, header: 6 << 30}
+	for _, c := range []struct {
+		name     string
+		wide     []byte
+		streamed bool
+		want     string // part of the error; empty: accepted
+	}{
+		{"none", nil, true, ""},
+		{"as PyTorch writes", field(5<<30, 0), true, ""},
+		{"with the offset", field(5<<30, 0, 6<<30), true, ""},
+		{"offset alone", field(6 << 30), true, ""},
+		{"all told", field(5<<30, 5<<30), false, ""},
+		{"no stored size and no descriptor", field(5<<30, 0), false, "local zip64 sizes"},
+		{"no sizes and no descriptor", field(0, 0), false, "local zip64 sizes"},
+		{"other size", field(4<<30, 0), true, "local zip64 sizes"},
+		{"other offset", field(5<<30, 0, 7<<30), true, "local zip64 offset"},
+		{"other offset alone", field(5 << 30), true, "local zip64 offset"},
+		{"empty", field(), true, "of 0 bytes"},
+		{"cut", field(6 << 30)[:7], true, "of 7 bytes"},
+		{"longer", field(5<<30, 0, 6<<30, 0), true, "of 32 bytes"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := checkLocalWide(e, c.wide, c.streamed)
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
 // TestDamage breaks one rule at a time.
 func TestDamage(t *testing.T) {
 	for _, c := range []struct {
@@ -106,6 +145,12 @@ func TestDamage(t *testing.T) {
 		{"parent folder", func(m *image) { rename(m, "data/1", "../xy1") }, "plain relative path"},
 		{"backslash", func(m *image) { rename(m, "data/1", `data\1`) }, "forbidden character"},
 		{"zero byte", func(m *image) { rename(m, "data/1", "data\x001") }, "forbidden character"},
+		{"beyond ASCII", func(m *image) { rename(m, "data/1", "dat_é") }, ""},
+		{"beyond ASCII and not marked as UTF-8", func(m *image) {
+			put16(m.data[m.centralOf("data/1")+8:], flagDescriptor)
+			put16(m.data[m.localOf("data/1")+6:], flagDescriptor)
+			rename(m, "data/1", "dat_é")
+		}, "not marked as UTF-8"},
 		{"not UTF-8", func(m *image) { rename(m, "data/1", "data/\xff") }, "forbidden character"},
 		{"folder", func(m *image) { rename(m, "data/1", "data1/") }, "plain relative path"},
 		{"TorchScript", func(m *image) { rename(m, "data/1", "code/1") }, "TorchScript"},

@@ -216,6 +216,9 @@ func checkNames(entries []entry) error {
 		if e.name == "" || len(e.name) > maxName || !utf8.ValidString(e.name) || strings.ContainsAny(e.name, "\\\x00") || strings.ContainsFunc(e.name, unicode.IsControl) {
 			return refuse(e.at, "record name %.80q is empty, too long, not UTF-8 or has a forbidden character", e.name)
 		}
+		if e.flags&flagUTF8 == 0 && strings.ContainsFunc(e.name, func(r rune) bool { return r > unicode.MaxASCII }) {
+			return refuse(e.at, "record name %.80q is not ASCII and not marked as UTF-8: readers disagree about it", e.name)
+		}
 		for part := range strings.SplitSeq(e.name, "/") {
 			if part == "" || part == "." || part == ".." {
 				return refuse(e.at, "record name %.80q is not a plain relative path to a file", e.name)

@@ -70,14 +70,10 @@ func readLocal(data []byte, e *entry, stop int64) error {
 	if err != nil {
 		return err
 	}
-	if len(wide) >= 16 {
-		// The order is full size, stored size. PyTorch's writer leaves the stored size zero here.
-		wideSize, widePacked := binary.LittleEndian.Uint64(wide), binary.LittleEndian.Uint64(wide[8:])
-		if wideSize != uint64(e.size) && wideSize != 0 || widePacked != uint64(e.packed) && widePacked != 0 {
-			return refuse(e.header, "record %q: local zip64 sizes %d and %d, %d and %d in the directory", e.name, wideSize, widePacked, e.size, e.packed)
-		}
-	}
 	streamed := flags&flagDescriptor != 0
+	if err := checkLocalWide(e, wide, streamed); err != nil {
+		return err
+	}
 	same := func(local, central uint64) bool {
 		return local == central || streamed && local == 0 || wide != nil && local == max32
 	}
@@ -87,6 +83,26 @@ func readLocal(data []byte, e *entry, stop int64) error {
 	e.end = e.payload + e.packed
 	if streamed {
 		return readDescriptor(data, e, wide != nil, stop)
+	}
+	return nil
+}
+
+// checkLocalWide compares the zip64 field of a local header with the directory: full size and stored size, of which
+// PyTorch's writer leaves the stored one zero, and behind them, or alone, the offset of the header.
+func checkLocalWide(e *entry, wide []byte, streamed bool) error {
+	rest := wide
+	if len(wide) >= 16 {
+		size, packed := binary.LittleEndian.Uint64(wide), binary.LittleEndian.Uint64(wide[8:])
+		if size != uint64(e.size) && (size != 0 || !streamed) || packed != uint64(e.packed) && (packed != 0 || !streamed) {
+			return refuse(e.header, "record %q: local zip64 sizes %d and %d, %d and %d in the directory", e.name, size, packed, e.size, e.packed)
+		}
+		rest = wide[16:]
+	}
+	switch {
+	case wide != nil && len(wide) == 0, len(rest) != 0 && len(rest) != 8:
+		return refuse(e.header, "record %q: local zip64 field of %d bytes, expected 8, 16 or 24", e.name, len(wide))
+	case len(rest) == 8 && binary.LittleEndian.Uint64(rest) != uint64(e.header):
+		return refuse(e.header, "record %q: local zip64 offset %d, the header lies at %d", e.name, binary.LittleEndian.Uint64(rest), e.header)
 	}
 	return nil
 }
