@@ -3,8 +3,11 @@
 # Reads  LIBTORCH  folder of LibTorch with include/ and lib/
 #        BUILD     folder for what is built (build)
 # Offers shim            $(BUILD)/libfdqc.so and $(BUILD)/libfdqc_faults.so
+#        shim-bench      builds and runs a benchmark of matching alone
+#        tree-bench      the same of the tree beside the sweep
 #        shim-test       builds and runs the C++ tests
 #        shim-test-asan  the same under AddressSanitizer
+#        shim-count      $(BUILD)/shim_count, which judges under callgrind
 
 BUILD ?= build
 
@@ -21,8 +24,9 @@ SHIM_CXXFLAGS := -std=c++17 -O3 -ffp-contract=off -fPIC \
 	-isystem $(LIBTORCH)/include/torch/csrc/api/include
 # --no-as-needed: a test that names only templates still needs the library.
 # --disable-new-dtags is some linkers' default; RUNPATH is what cgo/torch reads.
+# Debian has Highway as a shared library only: libhwy1 where the shim runs.
 SHIM_LIBS := -L$(LIBTORCH)/lib -Wl,--no-as-needed -ltorch_cpu -lc10 \
-	-Wl,--as-needed -ldl -pthread
+	-Wl,--as-needed -lhwy -ldl -pthread
 SHIM_RUNPATH := -Wl,--enable-new-dtags,-rpath,$(LIBTORCH)/lib
 # What LibTorch itself needs lies outside its lib folder and is found by its
 # own run paths; the linker need not look.
@@ -79,8 +83,34 @@ $(BUILD)/shim_tests_asan: $(SHIM_ASAN_OBJECTS)
 	$(CXX) -fsanitize=address $^ $(SHIM_RUNPATH) $(SHIM_LINK) $(SHIM_LIBS) \
 		-lgtest -lgtest_main -o $@
 
-.PHONY: shim shim-test shim-test-asan
+# Opens the shim as Go does; needs the headers of valgrind.
+$(BUILD)/shim_count: $(SHIM_DIR)/bench/count_main.cc $(SHIM_DIR)/fdqc.h
+	$(CXX) -std=c++17 -O2 -Wall -Wextra -Werror -I$(SHIM_DIR) $< -ldl -o $@
+
+# Matching needs no LibTorch.
+SHIM_MATCH_OBJECTS := $(patsubst %,$(SHIM_OUT)/plain/%.o,side_index \
+	match_small match_wide side_tree tree tree_search)
+SHIM_BENCH_OBJECTS := $(patsubst %,$(SHIM_OUT)/plain/bench/%.o,match_bench \
+	roof tree_bench)
+
+$(BUILD)/match_bench: $(SHIM_OUT)/plain/bench/match_bench.o \
+		$(SHIM_OUT)/plain/bench/roof.o $(SHIM_MATCH_OBJECTS)
+	$(CXX) $^ -lhwy -pthread -o $@
+
+$(BUILD)/tree_bench: $(SHIM_OUT)/plain/bench/tree_bench.o \
+		$(SHIM_MATCH_OBJECTS)
+	$(CXX) $^ -lhwy -pthread -o $@
+
+.PHONY: shim shim-bench tree-bench shim-test shim-test-asan shim-count
+shim-count: $(BUILD)/shim_count
+
 shim: $(BUILD)/libfdqc.so $(BUILD)/libfdqc_faults.so
+
+shim-bench: $(BUILD)/match_bench
+	$(BUILD)/match_bench
+
+tree-bench: $(BUILD)/tree_bench
+	$(BUILD)/tree_bench
 
 shim-test: $(BUILD)/shim_tests
 	$(BUILD)/shim_tests --gtest_brief=1
@@ -92,4 +122,5 @@ shim-test-asan: $(BUILD)/shim_tests_asan
 	$(BUILD)/shim_tests_asan --gtest_brief=1
 
 -include $(SHIM_OBJECTS:.o=.d) $(SHIM_FAULT_OBJECTS:.o=.d) \
-	$(SHIM_TEST_OBJECTS:.o=.d) $(SHIM_ASAN_OBJECTS:.o=.d)
+	$(SHIM_TEST_OBJECTS:.o=.d) $(SHIM_ASAN_OBJECTS:.o=.d) \
+	$(SHIM_BENCH_OBJECTS:.o=.d)

@@ -19,12 +19,12 @@ using Floats = std::vector<float>;
 struct Winner {
   int64_t row = -1;
   double distance = std::numeric_limits<double>::infinity();
+  double squared = std::numeric_limits<double>::infinity();
 };
 
 // Step 7: float64 sums in column order, the first of equals.
 inline Winner nearest(const float* z, int64_t n, const Floats& patterns) {
   Winner best;
-  double least = std::numeric_limits<double>::infinity();
   for (size_t p = 0; p * 2 * n < patterns.size(); ++p) {
     double sum = 0;
     for (int64_t j = 0; j < 2 * n; ++j) {
@@ -33,10 +33,8 @@ inline Winner nearest(const float* z, int64_t n, const Floats& patterns) {
       const volatile double square = difference * difference;
       sum += square;
     }
-    if (sum < least) {
-      least = sum;
-      best.row = static_cast<int64_t>(p);
-      best.distance = std::sqrt(sum);
+    if (sum < best.squared) {
+      best = {static_cast<int64_t>(p), std::sqrt(sum), sum};
     }
   }
   return best;
