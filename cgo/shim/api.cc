@@ -1,5 +1,6 @@
 #include "api.h"
 
+#include "roofline.h"
 #include "status.h"
 
 namespace fdqc {
@@ -37,6 +38,7 @@ constexpr fdqc_table kTable = {
     api::project,
     api::validate,
     fault_arm,
+    api::roofline_measure,
 };
 
 static_assert(sizeof(fdqc_verdict) == 64, "a verdict is 64 bytes");

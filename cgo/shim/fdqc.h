@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Raised by one with every incompatible change of this header. */
-#define FDQC_ABI_VERSION 1u
+#define FDQC_ABI_VERSION 2u
 
 /* ---- status ---- */
 
@@ -152,6 +152,12 @@ typedef struct fdqc_info {
   int32_t cuda_devices;      /* 0 until runtime_open_cuda succeeded */
 } fdqc_info;
 
+/* What some threads together can do at best. */
+typedef struct fdqc_roofline {
+  double flops_per_second; /* float32, by multiply-adds, two each */
+  double bytes_per_second; /* read from memory, past the caches */
+} fdqc_roofline;
+
 typedef struct fdqc_table {
   uint32_t abi_version;
   uint32_t size; /* sizeof(fdqc_table) */
@@ -207,6 +213,10 @@ typedef struct fdqc_table {
    * its body: kind 1 std::runtime_error, 2 std::bad_alloc, 3 an int,
    * 4 c10::Error. */
   fdqc_status *(*fault_arm)(int32_t kind);
+
+  /* Measures the machine with as many threads of its own (1 .. 1024), for
+   * about as many seconds (at most 60) and with 256 MiB of memory. */
+  fdqc_status *(*roofline_measure)(int32_t threads, double seconds, fdqc_roofline *out);
 } fdqc_table;
 
 #if defined(__GNUC__)

@@ -1,14 +1,19 @@
-// What is behind the opaque handles of fdqc.h, and the guard that every
-// exported function runs in.
+// What is behind the opaque handles of fdqc.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "cpu_linear.h"
+#include "cpu_score.h"
+#include "cpu_states.h"
+#include "cpu_validate.h"
 #include "fdqc.h"
+#include "side_index.h"
 #include "status.h"
 
 namespace fdqc {
@@ -34,27 +39,36 @@ struct PreparedSide;  // match.h
 // patterns.
 struct PatternSide {
   int64_t count = 0;
-  at::Tensor rows;           // [room, 2n] float32, on the device
-  std::vector<int64_t> ids;  // [count]
+  std::vector<int64_t> ids;        // [count]
+  // The rows on the CPU. A batch takes a tree that is complete into use.
+  mutable std::optional<SideIndex> index;
+  at::Tensor rows;                 // [room, 2n] float32, on another device
   // Raised by every put and truncate that changes the side.
   uint64_t version = 0;
-  // What matching derives from the rows, made when first needed and again
-  // when prepared_version is no longer version. Written under the gate only.
+  // What matching on a device derives from the rows, made when first needed
+  // and again when prepared_version is no longer version. Written under the
+  // gate only.
   mutable std::shared_ptr<const PreparedSide> prepared;
   mutable uint64_t prepared_version = 0;
 
-  at::Tensor active() const;  // [count, 2n]
+  at::Tensor active() const;  // [count, 2n], on another device than the CPU
 };
 
 }  // namespace fdqc
 
+// Each holds what the CPU kernel reads, or tensors on another device.
+
 struct fdqc_weights : fdqc::Counted {
   int32_t n = 0;
-  std::vector<at::Tensor> tensors;  // the six of weights_new, on the device
+  c10::Device device = c10::kCPU;
+  std::optional<fdqc::cpu::Detector> packed;
+  std::vector<at::Tensor> tensors;  // the six of weights_new
 };
 
 struct fdqc_projection : fdqc::Counted {
   int32_t n = 0, d = 0;
+  c10::Device device = c10::kCPU;
+  std::optional<fdqc::cpu::Linear> packed;
   at::Tensor weight, bias;  // [n,d], [n]
 };
 
@@ -67,7 +81,10 @@ struct fdqc_patterns : fdqc::Counted {
 struct fdqc_states : fdqc::Counted {
   int32_t n = 0;
   c10::Device device = c10::kCPU;
+  std::optional<fdqc::cpu::States> host;
   at::Tensor loaded_real, loaded_imag;  // [n]
   // [slots, n]: state_imag never moves, so one row serves all slots.
   at::Tensor real;
+  // The segments of the batch in hand; memory that is used again.
+  std::vector<fdqc::cpu::Segment> segments;
 };

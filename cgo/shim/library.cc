@@ -1,12 +1,20 @@
-// fdqc::validate for the dispatcher; operator.h has its schema.
+// fdqc::validate for the dispatcher; operator.h has its schema. Tensors on the
+// CPU go to the kernel of cpu_validate.h, over their memory; all others to the
+// composite implementation.
 #include <torch/library.h>
 
-#include <ATen/ops/from_blob.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
+#include <cstddef>
+#include <cstring>
+#include <deque>
+#include <memory>
 #include <tuple>
 
+#include "cpu_validate.h"
 #include "operator.h"
+#include "score.h"
 #include "status.h"
 #include "tiles.h"
 
@@ -23,14 +31,14 @@ constexpr const char* kSchema =
     "(Tensor scores, Tensor nearest, Tensor flags, Tensor row_status, "
     "Tensor state_real)";
 
-PreparedSide side_of(const at::Tensor& rows, const at::Tensor& state,
-                     const char* name) {
+at::Tensor side_of(const at::Tensor& rows, const at::Tensor& state,
+                   const char* name) {
   require(state.dim() == 2, "validate: state_real is not [slots, n]");
   require(rows.dim() == 2 && rows.scalar_type() == at::kFloat &&
               rows.size(1) == 2 * state.size(1),
           "validate: ", name, " is not float32 [count, ", 2 * state.size(1),
           "]");
-  return prepare(rows.contiguous(), state.size(1));
+  return rows.contiguous();
 }
 
 // A host copy of a row argument, checked.
@@ -46,6 +54,112 @@ at::Tensor host_of(const std::optional<at::Tensor>& from, at::ScalarType type,
 using Answer =
     std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
+// The arguments, and what they are kept in.
+struct Call {
+  Inputs in;
+  std::vector<int32_t> slots;
+  at::Tensor row_flags;
+  at::Tensor sides[2];
+};
+
+Answer composite(Call& call) {
+  PreparedSide sides[2];
+  const int64_t n = call.in.state_real.size(1);
+  for (const int side : {FDQC_SAFE, FDQC_UNSAFE}) {
+    sides[side] = prepare(call.sides[side], n);
+    call.in.sides[side] = &sides[side];
+  }
+  const Outputs out = validate(call.in);
+  const at::Tensor& state = call.in.state_real;
+  const c10::Device device = state.device();
+  const at::Tensor moved = at::tensor(
+      out.slots, at::TensorOptions().dtype(at::kLong).device(device));
+  return {out.scores.to(device), out.nearest.to(device), out.flags.to(device),
+          at::tensor(out.row_status,
+                     at::TensorOptions().dtype(at::kInt).device(device)),
+          state.index_copy(0, moved, out.states)};
+}
+
+std::unique_ptr<SideIndex> index_of(const at::Tensor& rows, int64_t n) {
+  auto index = std::make_unique<SideIndex>(n);
+  index->reserve(rows.size(0));
+  const float* row = rows.const_data_ptr<float>();
+  for (int64_t i = 0; i < rows.size(0); ++i, row += 2 * n) {
+    index->put(i, row);
+  }
+  return index;
+}
+
+Answer kernel(Call& call) {
+  Inputs& in = call.in;
+  check(in, call.sides);
+  const int64_t n = in.state_real.size(1), slots = in.state_real.size(0);
+  const auto memory = [](at::Tensor& tensor) {
+    tensor = tensor.contiguous();
+    return tensor.const_data_ptr<float>();
+  };
+  std::deque<cpu::Linear> projections;
+  std::vector<cpu::Segment> segments;
+  for (Rows& rows : in.segments) {
+    const int64_t width = rows.embeddings.size(1);
+    const cpu::Linear* projection = nullptr;
+    if (rows.weight.defined()) {
+      projection = &projections.emplace_back(n, width, memory(rows.weight),
+                                             memory(rows.bias));
+    }
+    segments.push_back({memory(rows.embeddings), projection,
+                        rows.embeddings.size(0), width});
+  }
+  const float* tensors[6];
+  for (int i = 0; i < 6; ++i) tensors[i] = memory(in.detector[i]);
+  const cpu::Detector detector(n, tensors);
+  const std::unique_ptr<SideIndex> sides[2] = {index_of(call.sides[0], n),
+                                               index_of(call.sides[1], n)};
+  at::Tensor real = in.state_real.clone(at::MemoryFormat::Contiguous);
+  cpu::States states(n, memory(in.loaded_real), memory(in.state_imag),
+                     slots, real.const_data_ptr<float>());
+  std::vector<fdqc_verdict> verdicts(in.count);
+  cpu::validate({{segments.data(), static_cast<int64_t>(segments.size()),
+                  in.count, n},
+                 in.slots,
+                 in.row_flags,
+                 &detector,
+                 {sides[FDQC_SAFE].get(), sides[FDQC_UNSAFE].get()},
+                 {nullptr, nullptr},
+                 in.policy},
+                states, verdicts.data());
+  for (int64_t i = 0; i < slots; ++i) {
+    std::copy_n(states.real(i), n, real.mutable_data_ptr<float>() + i * n);
+  }
+  const auto ints = at::TensorOptions().dtype(at::kInt);
+  const at::Tensor scores = at::empty(
+      {in.count, kScoreColumns}, at::TensorOptions().dtype(at::kFloat));
+  const at::Tensor nearest =
+      at::empty({in.count, 2}, at::TensorOptions().dtype(at::kLong));
+  const at::Tensor flags = at::empty({in.count}, ints);
+  const at::Tensor row_status = at::empty({in.count}, ints);
+  for (int64_t i = 0; i < in.count; ++i) {
+    const fdqc_verdict& v = verdicts[i];
+    // The ten numbers lie in a verdict as the columns do.
+    std::memcpy(scores.mutable_data_ptr<float>() + i * kScoreColumns, &v,
+                kScoreColumns * sizeof(float));
+    nearest.mutable_data_ptr<int64_t>()[2 * i] = v.nearest_safe;
+    nearest.mutable_data_ptr<int64_t>()[2 * i + 1] = v.nearest_unsafe;
+    flags.mutable_data_ptr<int32_t>()[i] = static_cast<int32_t>(v.flags);
+    // The operator tells workspace rows apart, not where they come from.
+    row_status.mutable_data_ptr<int32_t>()[i] =
+        v.row_status == FDQC_ROW_NOT_FINITE
+            ? FDQC_ROW_OVERFLOW
+            : static_cast<int32_t>(v.row_status);
+  }
+  return {scores, nearest, flags, row_status, real};
+}
+
+static_assert(offsetof(fdqc_verdict, unsafe_distance) ==
+                  kUnsafeDistance * sizeof(float),
+              "the scores lie as the columns do");
+
+template <Answer (*compute)(Call&)>
 Answer validate_tensors(
     at::TensorList embeddings, at::TensorList weights, at::TensorList biases,
     const at::Tensor& state_real, const at::Tensor& loaded_real,
@@ -60,7 +174,8 @@ Answer validate_tensors(
               biases.size() == embeddings.size(),
           "validate: ", embeddings.size(), " embeddings, ", weights.size(),
           " weights and ", biases.size(), " biases");
-  Inputs in;
+  Call call;
+  Inputs& in = call.in;
   for (size_t i = 0; i < embeddings.size(); ++i) {
     Rows rows{embeddings[i], {}, {}};
     require(rows.embeddings.dim() == 2, "validate: embeddings ", i,
@@ -76,26 +191,24 @@ Answer validate_tensors(
   in.loaded_real = loaded_real;
   in.state_imag = state_imag;
   const at::Tensor slots64 = host_of(slots, at::kLong, in.count, "slots");
-  std::vector<int32_t> slots32;
   if (slots64.defined()) {
-    slots32.resize(in.count);
+    call.slots.resize(in.count);
     for (int64_t i = 0; i < in.count; ++i) {
       const int64_t slot = slots64.const_data_ptr<int64_t>()[i];
       require(slot >= 0 && slot < kMaxSlots, "validate: slot ", slot,
               " of row ", i, " is not 0 to ", kMaxSlots - 1);
-      slots32[i] = static_cast<int32_t>(slot);
+      call.slots[i] = static_cast<int32_t>(slot);
     }
-    in.slots = slots32.data();
+    in.slots = call.slots.data();
   }
-  const at::Tensor flags =
-      host_of(row_flags, at::kByte, in.count, "row_flags");
-  if (flags.defined()) in.row_flags = flags.const_data_ptr<uint8_t>();
+  call.row_flags = host_of(row_flags, at::kByte, in.count, "row_flags");
+  if (call.row_flags.defined()) {
+    in.row_flags = call.row_flags.const_data_ptr<uint8_t>();
+  }
   in.detector = risk_detector.vec();
-  const PreparedSide safe = side_of(safe_patterns, state_real, "safe_patterns");
-  const PreparedSide unsafe =
+  call.sides[FDQC_SAFE] = side_of(safe_patterns, state_real, "safe_patterns");
+  call.sides[FDQC_UNSAFE] =
       side_of(unsafe_patterns, state_real, "unsafe_patterns");
-  in.sides[FDQC_SAFE] = &safe;
-  in.sides[FDQC_UNSAFE] = &unsafe;
   in.policy.entropy_threshold = static_cast<float>(entropy_threshold);
   in.policy.collapse_threshold = static_cast<float>(collapse_threshold);
   in.policy.block_threshold = static_cast<float>(block_threshold);
@@ -106,21 +219,17 @@ Answer validate_tensors(
       first_element ? FDQC_STATE_FIRST_ELEMENT : FDQC_STATE_ROW;
   in.policy.safe_mode = safe_mode;
   in.policy.require_human_approval = require_human_approval;
-
-  const Outputs out = validate(in);
-  const c10::Device device = state_real.device();
-  const at::Tensor moved = at::tensor(
-      out.slots, at::TensorOptions().dtype(at::kLong).device(device));
-  return {out.scores.to(device), out.nearest.to(device), out.flags.to(device),
-          at::tensor(out.row_status,
-                     at::TensorOptions().dtype(at::kInt).device(device)),
-          state_real.index_copy(0, moved, out.states)};
+  return compute(call);
 }
 
 TORCH_LIBRARY(fdqc, m) { m.def(kSchema); }
 
 TORCH_LIBRARY_IMPL(fdqc, CompositeExplicitAutograd, m) {
-  m.impl("validate", &validate_tensors);
+  m.impl("validate", &validate_tensors<composite>);
+}
+
+TORCH_LIBRARY_IMPL(fdqc, CPU, m) {
+  m.impl("validate", &validate_tensors<kernel>);
 }
 
 }  // namespace

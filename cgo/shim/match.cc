@@ -27,7 +27,6 @@
 #include <ATen/ops/amin.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/nonzero.h>
 #include <ATen/ops/zeros.h>
@@ -35,7 +34,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <vector>
 
 #include "match_direct.h"
 
@@ -59,8 +57,6 @@ constexpr int64_t kPrepareFloats = int64_t{1} << 22;
 // Rows of one product on the CPU: against a thousand patterns it stays in a
 // core's cache.
 constexpr int64_t kProductRows = 256;
-// Column steps up to which all patterns are compared directly.
-constexpr int64_t kDirectSteps = 1 << 15;
 
 // The unit roundoff of a float32 matrix product. A program around the
 // operator may have allowed TF32 or bfloat16 for them.
@@ -118,7 +114,7 @@ at::Tensor candidates(const at::Tensor& lower, const at::Tensor& threshold) {
 // with float64, a few rows at a time.
 void match_wide(const PreparedSide& side, const at::Tensor& z,
                 const at::Tensor& rows, int64_t first, int64_t last,
-                Path path, Best& best) {
+                Best& best) {
   const double u = std::ldexp(1.0, -53);
   const int64_t n = side.n;
   const at::Tensor heads = side.rows.slice(0, first, last)
@@ -142,7 +138,7 @@ void match_wide(const PreparedSide& side, const at::Tensor& z,
     const at::Tensor found = at::nonzero(
         candidates(lower, threshold(bound, at::amin(lower, {0}))));
     resolve(side, z, found.select(1, 0).add(first),
-            some.index_select(0, found.select(1, 1)), path, best);
+            some.index_select(0, found.select(1, 1)), best);
   }
 }
 
@@ -155,15 +151,15 @@ struct Product {
   int64_t first, row;
 };
 
-// Decides a product with ATen operators.
+// Decides a product.
 void settle(const PreparedSide& side, const at::Tensor& z, const Product& of,
-            Path path, Best& best) {
+            Best& best) {
   const int64_t rows = of.limit.size(0);
   at::Tensor marked = candidates(of.groups, of.limit);
   const at::Tensor many = marked.sum(0).gt(kFewGroups);
   if (many.any().item<bool>()) {
     match_wide(side, z, at::nonzero(many).flatten().add_(of.row), of.first,
-               std::min(of.first + of.lower.size(0), side.count), path, best);
+               std::min(of.first + of.lower.size(0), side.count), best);
     marked.logical_and_(many.logical_not());
   }
   const at::Tensor found = at::nonzero(marked);
@@ -178,61 +174,7 @@ void settle(const PreparedSide& side, const at::Tensor& z, const Product& of,
   wanted.logical_and_(pattern.lt(side.count - of.first));
   const at::Tensor pairs = at::nonzero(wanted.flatten()).flatten();
   resolve(side, z, pattern.flatten().index_select(0, pairs).add_(of.first),
-          row.index_select(0, pairs.div(kGroup, "floor")).add_(of.row), path,
-          best);
-}
-
-// The same on the CPU, where a loop over what is in the cache costs less than
-// the operators' calls.
-void settle_on_cpu(const PreparedSide& side, const at::Tensor& z,
-                   const Product& of, Best& best) {
-  const int64_t rows = of.limit.size(0), groups = of.groups.size(0);
-  const float* const lower = of.lower.const_data_ptr<float>();
-  const float* const least = of.groups.const_data_ptr<float>();
-  const float* const limit = of.limit.const_data_ptr<float>();
-  std::vector<int32_t> marked(rows, 0);
-  for (int64_t g = 0; g < groups; ++g) {
-    for (int64_t r = 0; r < rows; ++r) {
-      marked[r] += static_cast<int32_t>(!(least[g * rows + r] > limit[r]));
-    }
-  }
-  std::vector<int64_t> many;
-  std::vector<float> bar(limit, limit + rows);  // of rows with few groups
-  for (int64_t r = 0; r < rows; ++r) {
-    if (marked[r] <= kFewGroups) continue;
-    many.push_back(of.row + r);
-    bar[r] = -std::numeric_limits<float>::infinity();
-  }
-  if (!many.empty()) {
-    match_wide(side, z,
-               at::from_blob(many.data(), {static_cast<int64_t>(many.size())},
-                             at::kLong),
-               of.first,
-               std::min(of.first + of.lower.size(0), side.count),
-               Path::kFastest, best);
-  }
-  std::vector<Pair> pairs;
-  const auto look = [&](int64_t g, int64_t r) {
-    if (marked[r] > kFewGroups || least[g * rows + r] > limit[r]) return;
-    for (int64_t p = g * kGroup; p < (g + 1) * kGroup; ++p) {
-      if (of.first + p < side.count && !(lower[p * rows + r] > limit[r])) {
-        pairs.push_back({of.first + p, of.row + r});
-      }
-    }
-  };
-  constexpr int64_t kLook = 16;  // rows that are passed over at once
-  for (int64_t g = 0; g < groups; ++g) {
-    int64_t r = 0;
-    for (; r + kLook <= rows; r += kLook) {
-      int32_t any = 0;
-      for (int64_t k = r; k < r + kLook; ++k) {
-        any |= static_cast<int32_t>(!(least[g * rows + k] > bar[k]));
-      }
-      for (int64_t k = r; any != 0 && k < r + kLook; ++k) look(g, k);
-    }
-    for (; r < rows; ++r) look(g, r);
-  }
-  resolve(side, z, pairs.data(), static_cast<int64_t>(pairs.size()), best);
+          row.index_select(0, pairs.div(kGroup, "floor")).add_(of.row), best);
 }
 
 }  // namespace
@@ -296,17 +238,11 @@ std::shared_ptr<const PreparedSide> prepared(const PatternSide& side,
   return side.prepared;
 }
 
-Nearest nearest(const PreparedSide& side, const at::Tensor& from, Path path) {
+Nearest nearest(const PreparedSide& side, const at::Tensor& from) {
   const at::Tensor z = from.contiguous();
   const int64_t rows = z.size(0), n = side.n;
-  const bool loops = path == Path::kFastest && z.device().is_cpu();
   Best best(rows, z.device());
   if (side.count == 0 || rows == 0) return best.answer();
-  const int64_t columns = side.tail_zero ? n : 2 * n;
-  if (loops && rows * side.count * columns <= kDirectSteps) {
-    resolve_all(side, z, best);
-    return best.answer();
-  }
 
   // [n + 1, rows]: the rows lie side by side, so that minima over patterns
   // are taken in all lanes of a register.
@@ -341,11 +277,7 @@ Nearest nearest(const PreparedSide& side, const at::Tensor& from, Path path) {
       product.groups =
           at::amin(product.lower.view({-1, kGroup, count}), {1});
       product.limit = threshold(tile_bound, at::amin(product.groups, {0}));
-      if (loops) {
-        settle_on_cpu(side, z, product, best);
-      } else {
-        settle(side, z, product, path, best);
-      }
+      settle(side, z, product, best);
     }
   }
   return best.answer();

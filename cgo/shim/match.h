@@ -39,7 +39,6 @@ struct Nearest {
 // z: [rows, n] float32, finite, on the side's device. The winner is the least
 // of the squared direct differences, summed in float64 in column order, ties
 // to the lowest row. Needs matrix_floats(device) numbers, whatever the count.
-Nearest nearest(const PreparedSide& side, const at::Tensor& z,
-                Path path = Path::kFastest);
+Nearest nearest(const PreparedSide& side, const at::Tensor& z);
 
 }  // namespace fdqc

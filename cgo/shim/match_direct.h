@@ -28,17 +28,6 @@ class Best {
 // Takes the pairs (pattern[i], row[i]) into best: |[z; 0] - P|^2 summed in
 // float64 over the 2n columns in order. z is contiguous.
 void resolve(const PreparedSide& side, const at::Tensor& z,
-             const at::Tensor& pattern, const at::Tensor& row, Path path,
-             Best& best);
-
-// The same on the CPU, from host memory.
-struct Pair {
-  int64_t pattern, row;
-};
-void resolve(const PreparedSide& side, const at::Tensor& z, const Pair* pairs,
-             int64_t count, Best& best);
-
-// Every pattern against every row, on the CPU.
-void resolve_all(const PreparedSide& side, const at::Tensor& z, Best& best);
+             const at::Tensor& pattern, const at::Tensor& row, Best& best);
 
 }  // namespace fdqc

@@ -47,6 +47,8 @@ void check_rows(const Rows& rows, int64_t n, c10::Device device) {
   check_tensor(rows.bias, "a projection's bias", {n}, device);
 }
 
+}  // namespace
+
 void check_policy(const fdqc_policy& policy) {
   require(std::isfinite(policy.entropy_threshold) &&
               std::isfinite(policy.collapse_threshold) &&
@@ -61,7 +63,7 @@ void check_policy(const fdqc_policy& policy) {
           "validate: safe_mode or require_human_approval is not 0 or 1");
 }
 
-void check(const Inputs& in) {
+void check(const Inputs& in, const at::Tensor (&sides)[2]) {
   require(in.state_real.defined() && in.state_real.dim() == 2,
           "validate: state_real is not [slots, n]");
   const int64_t slots = in.state_real.size(0), n = in.state_real.size(1);
@@ -80,9 +82,9 @@ void check(const Inputs& in) {
   for (size_t i = 0; i < shapes.size(); ++i) {
     check_tensor(in.detector[i], "a risk_detector tensor", shapes[i], device);
   }
-  for (const PreparedSide* side : in.sides) {
-    require(side != nullptr, "validate: a pattern side is missing");
-    check_tensor(side->rows, "patterns", {side->count, 2 * n}, device);
+  for (const at::Tensor& side : sides) {
+    require(side.defined() && side.dim() == 2, "validate: a side is missing");
+    check_tensor(side, "patterns", {side.size(0), 2 * n}, device);
   }
   check_policy(in.policy);
   int64_t count = 0;
@@ -99,6 +101,8 @@ void check(const Inputs& in) {
             in.slots[i], " of row ", i, " is not 0 to ", slots - 1);
   }
 }
+
+namespace {
 
 at::Tensor index_on(const std::vector<int64_t>& index, c10::Device device) {
   return at::from_blob(const_cast<int64_t*>(index.data()),
@@ -281,7 +285,10 @@ Outputs refusals(int64_t count) {
 
 Outputs validate(const Inputs& in) {
   const NoAutograd guard;
-  check(in);
+  for (const PreparedSide* side : in.sides) {
+    require(side != nullptr, "validate: a pattern side is missing");
+  }
+  check(in, {in.sides[FDQC_SAFE]->rows, in.sides[FDQC_UNSAFE]->rows});
   const c10::Device device = in.state_real.device();
   const int64_t n = in.state_real.size(1);
   const Scorer scorer(in.detector, in.state_imag, in.policy,

@@ -1,6 +1,7 @@
 // The validator: project, scan, match, score, for one batch of rows
 // (validator specification, sections 2 and 3), in plain ATen operators that
-// run on every device.
+// run on every device. On the CPU the kernel of cpu_validate.h computes
+// instead, and is tested against this.
 //
 // Registered with the dispatcher as
 //
@@ -75,9 +76,14 @@ struct Outputs {
   at::Tensor states;                 // [slots.size(), n]
 };
 
-// Throws InvalidArgument when shapes, dtypes or numbers are wrong. Changes
-// nothing that it is given. Memory for kChunkRows rows and one matrix a
-// thread, whatever the count and the patterns are.
+// Throws InvalidArgument when shapes, dtypes or numbers are wrong. sides: the
+// patterns, [count, 2n] each; Inputs.sides is not looked at.
+void check(const Inputs& inputs, const at::Tensor (&sides)[2]);
+void check_policy(const fdqc_policy& policy);
+
+// Checks, and computes in ATen operators on any device. Changes nothing that
+// it is given. Memory for kChunkRows rows and one matrix a thread, whatever
+// the count and the patterns are.
 Outputs validate(const Inputs& inputs);
 
 // Rows [first, first + rows) of the segments in the workspace, on `device`,

@@ -46,10 +46,15 @@ int64_t check_put(const PatternSide& side, int64_t width, int64_t count,
 
 // Room for `count` rows. What is in use stays as it is, also when it throws.
 void make_room(PatternSide& side, int64_t count) {
-  side.ids.reserve(std::max<int64_t>(count, 0));
+  constexpr int64_t kLeast = 64;
+  const int64_t ids = static_cast<int64_t>(side.ids.capacity());
+  if (count > ids) side.ids.reserve(std::max({count, 2 * ids, kLeast}));
+  if (side.index) {
+    side.index->reserve(std::max(count, kLeast));
+    return;
+  }
   const int64_t room = side.rows.size(0);
   if (count <= room) return;
-  constexpr int64_t kLeast = 64;
   at::Tensor wider = at::empty({std::max({count, 2 * room, kLeast}),
                                 side.rows.size(1)},
                                side.rows.options());
@@ -67,12 +72,16 @@ fdqc_status* patterns_new(int32_t device, int32_t n,
     require(out != nullptr, "patterns: out is NULL");
     require_workspace(n);
     const c10::Device on = device_of(device);
-    at::Tensor none[2];
-    for (at::Tensor& rows : none) rows = copy_in(nullptr, {0, 2 * n}, on);
     auto patterns = std::make_unique<fdqc_patterns>();
     patterns->n = n;
     patterns->device = on;
-    for (int i = 0; i < 2; ++i) patterns->sides[i].rows = std::move(none[i]);
+    for (PatternSide& side : patterns->sides) {
+      if (on.is_cpu()) {
+        side.index.emplace(n);
+      } else {
+        side.rows = copy_in(nullptr, {0, 2 * n}, on);
+      }
+    }
     *out = patterns.release();
   });
 }
@@ -86,14 +95,19 @@ fdqc_status* patterns_put(fdqc_patterns* patterns, int32_t side, int64_t count,
     const int64_t after = check_put(to, width, count, index, rows, ids);
     if (count == 0) return;
     // Whatever can fail comes before the first row is written.
-    const at::Tensor from = copy_in(rows, {count, width}, patterns->device);
+    at::Tensor from;
+    if (!to.index) from = copy_in(rows, {count, width}, patterns->device);
     make_room(to, after);
     to.ids.resize(after);
-    // Neighbours go in one copy: an append is one, on a device as well.
     for (int64_t i = 0; i < count;) {
       int64_t end = i + 1;
-      while (end < count && index[end] == index[end - 1] + 1) ++end;
-      to.rows.narrow(0, index[i], end - i).copy_(from.narrow(0, i, end - i));
+      if (to.index) {
+        to.index->put(index[i], rows + i * width);
+      } else {
+        // Neighbours go in one copy: an append is one on a device.
+        while (end < count && index[end] == index[end - 1] + 1) ++end;
+        to.rows.narrow(0, index[i], end - i).copy_(from.narrow(0, i, end - i));
+      }
       std::copy(ids + i, ids + end, to.ids.begin() + index[i]);
       i = end;
     }
@@ -109,6 +123,7 @@ fdqc_status* patterns_truncate(fdqc_patterns* patterns, int32_t side,
     require(count >= 0 && count <= from.count, "truncate patterns: count ",
             count, " is not 0 to ", from.count);
     if (count == from.count) return;
+    if (from.index) from.index->truncate(count);
     from.ids.resize(count);
     from.count = count;
     ++from.version;

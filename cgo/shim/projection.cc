@@ -16,13 +16,16 @@ fdqc_status* projection_new(int32_t device, int32_t n, int32_t d,
     require_workspace(n);
     require(d >= 1 && d <= 4096, "projection: width ", d, " is not 1 to 4096");
     const c10::Device on = device_of(device);
-    at::Tensor weight_copy = copy_in(weight, {n, d}, on);
-    at::Tensor bias_copy = copy_in(bias, {n}, on);
     auto projection = std::make_unique<fdqc_projection>();
     projection->n = n;
     projection->d = d;
-    projection->weight = std::move(weight_copy);
-    projection->bias = std::move(bias_copy);
+    projection->device = on;
+    if (on.is_cpu()) {
+      projection->packed.emplace(n, d, weight, bias);
+    } else {
+      projection->weight = copy_in(weight, {n, d}, on);
+      projection->bias = copy_in(bias, {n}, on);
+    }
     *out = projection.release();
   });
 }

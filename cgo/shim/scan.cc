@@ -125,39 +125,12 @@ Plan plan(const std::vector<ScanRow>& moves, int64_t rows, int64_t slots) {
   return p;
 }
 
-// On the CPU the recurrence itself is the fastest: one pass, no blocks. A
-// step is computed in float64, so that it rounds once.
-at::Tensor row_by_row(const at::Tensor& u, const std::vector<ScanRow>& moves,
-                      const at::Tensor& states, const at::Tensor& loaded) {
-  const int64_t rows = u.size(0), n = u.size(1);
-  const at::Tensor in = u.contiguous();
-  at::Tensor out = at::empty({rows, n}, states.options());
-  const float* x = in.const_data_ptr<float>();
-  const float* const fresh = loaded.const_data_ptr<float>();
-  float* to = out.mutable_data_ptr<float>();
-  float* const all = states.mutable_data_ptr<float>();
-  for (int64_t i = 0; i < rows; ++i, x += n, to += n) {
-    float* const state = moves.empty() ? all : all + moves[i].slot * n;
-    const float* from = !moves.empty() && moves[i].reset ? fresh : state;
-    for (int64_t j = 0; j < n; ++j) {
-      to[j] = static_cast<float>(0.9 * static_cast<double>(from[j]) +
-                                 0.1 * static_cast<double>(x[j]));
-    }
-    std::copy_n(to, n, state);
-  }
-  return out;
-}
-
 }  // namespace
 
 at::Tensor scan(const at::Tensor& u, const std::vector<ScanRow>& moves,
-                const at::Tensor& states, const at::Tensor& loaded,
-                Path path) {
+                const at::Tensor& states, const at::Tensor& loaded) {
   const int64_t rows = u.size(0), n = u.size(1);
   if (rows == 0) return at::empty({0, n}, states.options());
-  if (path == Path::kFastest && u.device().is_cpu()) {
-    return row_by_row(u, moves, states, loaded);
-  }
   const Plan p = plan(moves, rows, states.size(0));
   const int64_t blocks = static_cast<int64_t>(p.w.size()) / kBlock;
 

@@ -7,8 +7,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "tiles.h"
-
 namespace fdqc {
 
 // Which state a row moves.
@@ -24,7 +22,6 @@ struct ScanRow {
 // loaded: [n]. The answer is [rows, n]. Work grows with rows * n, whatever
 // the slots are.
 at::Tensor scan(const at::Tensor& u, const std::vector<ScanRow>& moves,
-                const at::Tensor& states, const at::Tensor& loaded,
-                Path path = Path::kFastest);
+                const at::Tensor& states, const at::Tensor& loaded);
 
 }  // namespace fdqc

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 
 #include "api.h"
@@ -14,15 +15,16 @@ fdqc_status* states_new(int32_t device, int32_t n, const float* real,
     require(imag != nullptr, "states: imag is NULL");
     require_workspace(n);
     const c10::Device on = device_of(device);
-    at::Tensor loaded_real = copy_in(real, {n}, on);
-    at::Tensor loaded_imag = copy_in(imag, {n}, on);
-    at::Tensor slot_zero = copy_in(real, {1, n}, on);
     auto states = std::make_unique<fdqc_states>();
     states->n = n;
     states->device = on;
-    states->loaded_real = std::move(loaded_real);
-    states->loaded_imag = std::move(loaded_imag);
-    states->real = std::move(slot_zero);
+    if (on.is_cpu()) {
+      states->host.emplace(n, real, imag);
+    } else {
+      states->loaded_real = copy_in(real, {n}, on);
+      states->loaded_imag = copy_in(imag, {n}, on);
+      states->real = copy_in(real, {1, n}, on);
+    }
     *out = states.release();
   });
 }
@@ -34,6 +36,11 @@ fdqc_status* states_read(const fdqc_states* states, int32_t slot, float* real,
     require(real != nullptr && imag != nullptr,
             "read state: real or imag is NULL");
     require(slot >= 0, "read state: slot ", slot, " is negative");
+    if (states->host) {
+      std::copy_n(states->host->real(slot), states->n, real);
+      std::copy_n(states->host->imag(), states->n, imag);
+      return;
+    }
     // A slot that no batch has named yet is as loaded.
     copy_out(slot < states->real.size(0) ? states->real[slot]
                                          : states->loaded_real,

@@ -21,12 +21,6 @@ constexpr int64_t kChunkRows = 4096;
 // is small beside what it does.
 constexpr int64_t kTileRows = 1024;
 
-// Which code does what there are two ways for. Both give the same answers.
-enum class Path {
-  kFastest,   // loops over host memory where the device is the CPU
-  kOperators  // ATen operators only, as on every other device
-};
-
 // Numbers of one rows-by-patterns matrix: 1 MB a thread on the CPU, 256 MB on
 // a device, where one stream works at a time.
 inline int64_t matrix_floats(c10::Device device) {

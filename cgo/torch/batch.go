@@ -54,11 +54,33 @@ func (l *Library) Validate(ctx context.Context, b *Batch, out []Verdict) error {
 		return err
 	}
 	defer l.leave()
+	if len(b.Segments) == 1 {
+		return l.validateSegment(op, b, out)
+	}
 	defer l.pins.unpin()
 	if err := l.translate(op, b); err != nil {
 		return err
 	}
 	err := l.takeError(op, C.validate(l.table, l.batch, (*C.fdqc_verdict)(unsafe.Pointer(unsafe.SliceData(out)))))
+	b.keepAlive()
+	return err
+}
+
+// validateSegment judges a batch of one segment, under the gate.
+func (l *Library) validateSegment(op string, b *Batch, out []Verdict) error {
+	s := &b.Segments[0]
+	weights, patterns, states := b.Weights.opened(), b.Patterns.opened(), b.States.opened()
+	var projection unsafe.Pointer
+	if s.Projection != nil {
+		projection = s.Projection.opened()
+	}
+	if weights == nil || patterns == nil || states == nil || (s.Projection != nil && projection == nil) {
+		return closedHandle(op)
+	}
+	err := l.takeError(op, C.validate_segment(l.table, floats(s.Rows), (*C.fdqc_projection)(projection), C.int64_t(s.Count), C.int32_t(s.Width),
+		(*C.int32_t)(unsafe.SliceData(b.Slots)), (*C.uint8_t)(unsafe.SliceData(b.RowFlags)),
+		(*C.fdqc_weights)(weights), (*C.fdqc_patterns)(patterns), (*C.fdqc_states)(states),
+		b.Policy.native(), (*C.fdqc_verdict)(unsafe.Pointer(unsafe.SliceData(out)))))
 	b.keepAlive()
 	return err
 }
@@ -164,16 +186,18 @@ func (l *Library) translate(op string, b *Batch) error {
 			return closedHandle(op)
 		}
 	}
-	p := &b.Policy
 	C.set_batch(l.batch, l.segments, C.int64_t(len(b.Segments)), C.int64_t(b.Count),
 		(*C.int32_t)(unsafe.SliceData(b.Slots)), (*C.uint8_t)(unsafe.SliceData(b.RowFlags)),
-		(*C.fdqc_weights)(weights), (*C.fdqc_patterns)(patterns), (*C.fdqc_states)(states),
-		C.fdqc_policy{
-			entropy_threshold: C.float(p.EntropyThreshold), collapse_threshold: C.float(p.CollapseThreshold),
-			block_threshold: C.float(p.BlockThreshold), tier: C.int32_t(p.Tier), state_update: C.int32_t(p.StateUpdate),
-			safe_mode: bit(p.SafeMode), require_human_approval: bit(p.RequireHumanApproval),
-		})
+		(*C.fdqc_weights)(weights), (*C.fdqc_patterns)(patterns), (*C.fdqc_states)(states), b.Policy.native())
 	return nil
+}
+
+func (p *Policy) native() C.fdqc_policy {
+	return C.fdqc_policy{
+		entropy_threshold: C.float(p.EntropyThreshold), collapse_threshold: C.float(p.CollapseThreshold),
+		block_threshold: C.float(p.BlockThreshold), tier: C.int32_t(p.Tier), state_update: C.int32_t(p.StateUpdate),
+		safe_mode: bit(p.SafeMode), require_human_approval: bit(p.RequireHumanApproval),
+	}
 }
 
 func bit(b bool) C.uint8_t {

@@ -85,7 +85,20 @@ static fdqc_status *project(const fdqc_table *t, const fdqc_batch *b, float *out
 static fdqc_status *validate(const fdqc_table *t, const fdqc_batch *b, fdqc_verdict *out) {
   return t->validate(b, out);
 }
+/* A batch of one segment, the usual one, in a single call: what is pinned for
+ * the length of a call needs no pin of its own. */
+static fdqc_status *validate_segment(const fdqc_table *t, const float *rows, const fdqc_projection *projection,
+                                     int64_t count, int32_t width, const int32_t *slots, const uint8_t *row_flags,
+                                     const fdqc_weights *weights, const fdqc_patterns *patterns, fdqc_states *states,
+                                     fdqc_policy policy, fdqc_verdict *out) {
+  fdqc_segment segment = {rows, projection, count, width, 0};
+  fdqc_batch batch = {&segment, 1, count, slots, row_flags, weights, patterns, states, policy};
+  return t->validate(&batch, out);
+}
 static fdqc_status *fault_arm(const fdqc_table *t, int32_t kind) { return t->fault_arm(kind); }
+static fdqc_status *roofline_measure(const fdqc_table *t, int32_t threads, double seconds, fdqc_roofline *out) {
+  return t->roofline_measure(threads, seconds, out);
+}
 static int has_fault_arm(const fdqc_table *t) { return t->fault_arm != 0; }
 
 #endif

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Rule 2: whatever is thrown inside a native function comes back as its
@@ -57,6 +58,7 @@ func TestEveryFunctionSurvivesWhatIsThrown(t *testing.T) {
 		{"project", func() error { return l.Project(ctx, b, make([]float32, 32), make([]uint32, 4)) }},
 		{"validate", func() error { return l.Validate(ctx, b, make([]Verdict, 4)) }},
 		{"fault_arm", func() error { return l.armFault(1) }},
+		{"roofline_measure", func() error { _, err := l.Roofline(ctx, 1, time.Millisecond); return err }},
 	}
 	// All but status_free, which has no status of its own.
 	if got := len(functions) + 1; got != tableEntries {

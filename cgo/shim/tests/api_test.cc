@@ -45,6 +45,7 @@ std::vector<std::function<fdqc_status*()>> calls() {
       [&] { return t.project(nullptr, nullptr, nullptr); },
       [&] { return t.validate(nullptr, nullptr); },
       [&] { return t.fault_arm(1); },
+      [&] { return t.roofline_measure(1, 0.1, nullptr); },
   };
 }
 

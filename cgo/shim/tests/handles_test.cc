@@ -28,10 +28,11 @@ TEST(Handles, WeightsAreCopied) {
   }
   ASSERT_NE(weights, nullptr);
   EXPECT_EQ(live(), before + 1);
-  ASSERT_EQ(weights->tensors.size(), 6u);
-  EXPECT_EQ(weights->tensors[0].sizes(), (std::vector<int64_t>{64, 2 * kN}));
-  EXPECT_EQ(weights->tensors[4].sizes(), (std::vector<int64_t>{1, 32}));
-  EXPECT_EQ(weights->tensors[5].item<float>(), 4.0f);
+  ASSERT_TRUE(weights->packed.has_value());
+  EXPECT_EQ(weights->packed->n, kN);
+  EXPECT_EQ(weights->packed->imag0.data()[63], 0.5f);
+  EXPECT_EQ(weights->packed->weight2.data()[31], 3.0f);
+  EXPECT_EQ(weights->packed->bias2, 4.0f);
   EXPECT_OK(table().weights_free(weights));
   EXPECT_EQ(live(), before);
 }
@@ -77,8 +78,9 @@ TEST(Handles, ProjectionIsCopiedAndRefuses) {
   EXPECT_EQ(projection, nullptr);
   EXPECT_OK(make(kN, 6, weight.data(), bias.data()));
   ASSERT_NE(projection, nullptr);
-  EXPECT_EQ(projection->weight.sizes(), (std::vector<int64_t>{kN, 6}));
-  EXPECT_NE(projection->weight.const_data_ptr<float>(), weight.data());
+  ASSERT_TRUE(projection->packed.has_value());
+  EXPECT_EQ(projection->packed->n(), kN);
+  EXPECT_EQ(projection->packed->d(), 6);
   EXPECT_OK(table().projection_free(projection));
   EXPECT_EQ(live(), before);
 }

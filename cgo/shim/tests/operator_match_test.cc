@@ -22,14 +22,12 @@ at::Tensor matrix(const Floats& from, int64_t rows, int64_t columns) {
 }
 
 void expect_exact(const Floats& z, int64_t n, const Floats& patterns,
-                  const std::string& name, Path path) {
-  const std::string what =
-      name + (path == Path::kFastest ? ", loops" : ", operators");
+                  const std::string& what) {
   const int64_t rows = static_cast<int64_t>(z.size()) / n;
   const int64_t count = static_cast<int64_t>(patterns.size()) / (2 * n);
   const NoAutograd guard;
   const PreparedSide side = prepare(matrix(patterns, count, 2 * n), n);
-  const Nearest got = nearest(side, matrix(z, rows, n), path);
+  const Nearest got = nearest(side, matrix(z, rows, n));
   for (int64_t i = 0; i < rows; ++i) {
     const reference::Winner want =
         reference::nearest(z.data() + i * n, n, patterns);
@@ -157,10 +155,8 @@ TEST_P(MatchScene, WinnerIsTheFloat64Definition) {
     Floats patterns(size.patterns * 2 * size.n, 0.0f);
     Floats z(size.rows * size.n, 0.0f);
     GetParam().fill(source, size.n, patterns, z);
-    for (const Path path : {Path::kFastest, Path::kOperators}) {
-      expect_exact(z, size.n, patterns, GetParam().name, path);
-      if (HasFatalFailure()) return;
-    }
+    expect_exact(z, size.n, patterns, GetParam().name);
+    if (HasFatalFailure()) return;
   }
 }
 
@@ -173,8 +169,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Match, NoPatterns) {
   const Floats z(3 * 8, 1.0f);
-  expect_exact(z, 8, {}, "no patterns", Path::kFastest);
-  expect_exact(z, 8, {}, "no patterns", Path::kOperators);
+  expect_exact(z, 8, {}, "no patterns");
 }
 
 TEST(Match, ThousandsOfEqualPatterns) {
@@ -184,16 +179,12 @@ TEST(Match, ThousandsOfEqualPatterns) {
     std::fill_n(patterns.begin() + i * 2 * n, n, 0.25f);
   }
   Source source(3);
-  expect_exact(source.normals(20 * n, 1), n, patterns, "equal patterns",
-               Path::kFastest);
-  expect_exact(source.normals(2 * n, 1), n, patterns, "equal patterns",
-               Path::kOperators);
+  expect_exact(source.normals(2 * n, 1), n, patterns, "equal patterns");
   // The nearest is one of many in the last chunk.
   patterns[(count - 5) * 2 * n] = patterns[(count - 3) * 2 * n] = 0.5f;
-  Floats z(20 * n, 0.25f);
-  for (int64_t i = 0; i < 20; ++i) z[i * n] = 0.75f;
-  expect_exact(z, n, patterns, "two better among equal", Path::kFastest);
-  expect_exact(z, n, patterns, "two better among equal", Path::kOperators);
+  Floats z(2 * n, 0.25f);
+  for (int64_t i = 0; i < 2; ++i) z[i * n] = 0.75f;
+  expect_exact(z, n, patterns, "two better among equal");
 }
 
 TEST(Match, MergeKeepsTheLowestOfEquals) {

@@ -22,7 +22,7 @@ struct Case {
 
 class Scan : public testing::TestWithParam<Case> {};
 
-void expect_recurrence(const Case& c, Path path) {
+void expect_recurrence(const Case& c) {
   Source source(static_cast<uint32_t>(c.rows + c.slots));
   const Floats u = source.normals(c.rows * c.n, 1);
   Floats states = source.normals(c.slots * c.n, 3);
@@ -63,8 +63,7 @@ void expect_recurrence(const Case& c, Path path) {
       scan(at::from_blob(const_cast<float*>(u.data()), {c.rows, c.n},
                          at::kFloat),
            moves, state,
-           at::from_blob(const_cast<float*>(loaded.data()), {c.n}, at::kFloat),
-           path)
+           at::from_blob(const_cast<float*>(loaded.data()), {c.n}, at::kFloat))
           .contiguous();
   for (int64_t i = 0; i < c.rows * c.n; ++i) {
     ASSERT_NEAR(got.const_data_ptr<float>()[i], want[i], 1e-6 * scale[i])
@@ -76,13 +75,7 @@ void expect_recurrence(const Case& c, Path path) {
   }
 }
 
-TEST_P(Scan, LoopsEqualTheRecurrence) {
-  expect_recurrence(GetParam(), Path::kFastest);
-}
-
-TEST_P(Scan, OperatorsEqualTheRecurrence) {
-  expect_recurrence(GetParam(), Path::kOperators);
-}
+TEST_P(Scan, EqualsTheRecurrence) { expect_recurrence(GetParam()); }
 
 const Case kCases[] = {
     {"one row", 1, 8, 1, 0, false, true},
@@ -111,27 +104,23 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
-class ScanPath : public testing::TestWithParam<Path> {};
-INSTANTIATE_TEST_SUITE_P(Both, ScanPath,
-                         testing::Values(Path::kFastest, Path::kOperators));
-
-TEST_P(ScanPath, LargeValuesDoNotOverflow) {
+TEST(ScanOf, LargeValuesDoNotOverflow) {
   const NoAutograd guard;
   Floats u(200 * 4, 3.4e38f), state(4, 3.4e38f), loaded(4, 0.0f);
   const at::Tensor got =
       scan(at::from_blob(u.data(), {200, 4}, at::kFloat), {},
            at::from_blob(state.data(), {1, 4}, at::kFloat),
-           at::from_blob(loaded.data(), {4}, at::kFloat), GetParam());
+           at::from_blob(loaded.data(), {4}, at::kFloat));
   EXPECT_TRUE(got.isfinite().all().item<bool>());
 }
 
-TEST_P(ScanPath, TheInputIsNotChanged) {
+TEST(ScanOf, TheInputIsNotChanged) {
   const NoAutograd guard;
   Floats u(100 * 4, 1.0f), state(2 * 4, 1.0f), loaded(4, 5.0f);
   scan(at::from_blob(u.data(), {100, 4}, at::kFloat),
        std::vector<ScanRow>(100, ScanRow{1, false}),
        at::from_blob(state.data(), {2, 4}, at::kFloat),
-       at::from_blob(loaded.data(), {4}, at::kFloat), GetParam());
+       at::from_blob(loaded.data(), {4}, at::kFloat));
   EXPECT_EQ(u, Floats(100 * 4, 1.0f));
   EXPECT_EQ(loaded, Floats(4, 5.0f));
   EXPECT_EQ(Floats(state.begin(), state.begin() + 4), Floats(4, 1.0f))

@@ -36,12 +36,12 @@ class Patterns : public ::testing::Test {
     const fdqc::PatternSide& of = patterns_->sides[side];
     ASSERT_EQ(of.count, static_cast<int64_t>(ids.size()));
     EXPECT_EQ(of.ids, ids);
-    const at::Tensor rows = of.active();
-    ASSERT_EQ(rows.size(0), of.count);
-    ASSERT_EQ(rows.size(1), kWidth);
-    const float* data = rows.const_data_ptr<float>();
-    for (size_t i = 0; i < ids.size() * kWidth; ++i) {
-      ASSERT_EQ(data[i], static_cast<float>(ids[i / kWidth])) << "element " << i;
+    ASSERT_EQ(of.index->count(), of.count);
+    for (int64_t i = 0; i < of.count; ++i) {
+      for (int64_t j = 0; j < kWidth; ++j) {
+        ASSERT_EQ(of.index->row(i)[j], static_cast<float>(ids[i]))
+            << "element " << j << " of row " << i;
+      }
     }
   }
 
@@ -92,7 +92,7 @@ TEST_F(Patterns, RoomGrowsByDoublingAndKeepsWhatIsThere) {
   for (int64_t i = 0; i < 5000; ++i) {
     EXPECT_OK(put(FDQC_UNSAFE, {i}, {i}));
     ids.push_back(i);
-    const void* now = patterns_->sides[FDQC_UNSAFE].rows.const_data_ptr<float>();
+    const void* now = patterns_->sides[FDQC_UNSAFE].index->row(0);
     if (now != at) ++moves;
     at = now;
   }

@@ -19,9 +19,20 @@ TEST(States, EverySlotStartsAsLoaded) {
     EXPECT_EQ(got_real, real) << "slot " << slot;
     EXPECT_EQ(got_imag, imag) << "slot " << slot;
   }
-  // Slot 0 moves; what was loaded does not.
-  states->real.fill_(9);
-  EXPECT_EQ(states->loaded_real[0].item<float>(), 1.0f);
+  // A batch that fails leaves them, one that is done moves those it names.
+  const std::vector<int32_t> slots = {2, 0, 2};
+  for (const bool done : {false, true}) {
+    fdqc::cpu::States::Moving moving(*states->host, slots.data(), 3);
+    EXPECT_EQ(moving.of(2)[1], 2.0f);
+    moving.of(2)[1] = 9.0f;
+    if (done) moving.commit();
+  }
+  for (const int32_t slot : {0, 1, 2, 3}) {
+    std::vector<float> got(kN), got_imag(kN);
+    EXPECT_OK(table().states_read(states, slot, got.data(), got_imag.data()));
+    EXPECT_EQ(got[1], slot == 2 ? 9.0f : 2.0f) << "slot " << slot;
+  }
+  EXPECT_EQ(states->host->loaded_real()[1], 2.0f);
   EXPECT_OK(table().states_free(states));
   EXPECT_EQ(live(), before);
 }
