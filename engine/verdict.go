@@ -1,8 +1,7 @@
 package engine
 
 import (
-	"fmt"
-	"strings"
+	"strconv"
 
 	"github.com/fdqc-cockpit/fdqc/cgo/torch"
 )
@@ -95,16 +94,35 @@ const failedBasicChecks = "Failed Cockpit basic validation"
 // are none.
 func (v *Verdict) SafetyViolations() []string {
 	texts := []string{}
-	if v.Violations&HighEntropy != 0 {
-		texts = append(texts, fmt.Sprintf("High entropy: %.3f > %.2f", v.Entropy, v.EntropyThreshold))
-	}
-	if v.Violations&LowCoherence != 0 {
-		texts = append(texts, fmt.Sprintf("Low coherence: %.3f < %.2f", v.Coherence, v.CollapseThreshold))
-	}
-	if v.Violations&HighNovelty != 0 {
-		texts = append(texts, fmt.Sprintf("High novelty: %.3f", v.Novelty))
+	for bit := HighEntropy; bit <= HighNovelty; bit <<= 1 {
+		if v.Violations&bit != 0 {
+			texts = append(texts, string(v.appendViolation(nil, bit)))
+		}
 	}
 	return texts
+}
+
+// appendViolation says what a bit of Violations means.
+func (v *Verdict) appendViolation(dst []byte, bit Violation) []byte {
+	number := func(value float32, digits int) {
+		dst = strconv.AppendFloat(dst, float64(value), 'f', digits, 32)
+	}
+	switch bit {
+	case HighEntropy:
+		dst = append(dst, "High entropy: "...)
+		number(v.Entropy, 3)
+		dst = append(dst, " > "...)
+		number(v.EntropyThreshold, 2)
+	case LowCoherence:
+		dst = append(dst, "Low coherence: "...)
+		number(v.Coherence, 3)
+		dst = append(dst, " < "...)
+		number(v.CollapseThreshold, 2)
+	case HighNovelty:
+		dst = append(dst, "High novelty: "...)
+		number(v.Novelty, 3)
+	}
+	return dst
 }
 
 // Reason says in one line why the verdict is what it is.
@@ -115,19 +133,24 @@ func (v *Verdict) Reason() string {
 	case v.Status != Judged:
 		return v.Status.Err().Error()
 	}
-	var why []string
+	why := make([]byte, 0, 128)
 	switch {
 	case v.MatchedSafe && v.MatchedUnsafe:
-		why = append(why, "matches a safe and an unsafe pattern")
+		why = append(why, "matches a safe and an unsafe pattern"...)
 	case v.MatchedSafe:
-		why = append(why, "matches a safe pattern")
+		why = append(why, "matches a safe pattern"...)
 	case v.MatchedUnsafe:
-		why = append(why, "matches an unsafe pattern")
+		why = append(why, "matches an unsafe pattern"...)
 	default:
-		why = append(why, "matches no pattern")
+		why = append(why, "matches no pattern"...)
 	}
-	why = append(why, fmt.Sprintf("risk %.3f", v.RawRisk))
-	return strings.Join(append(why, v.SafetyViolations()...), "; ")
+	why = strconv.AppendFloat(append(why, "; risk "...), float64(v.RawRisk), 'f', 3, 32)
+	for bit := HighEntropy; bit <= HighNovelty; bit <<= 1 {
+		if v.Violations&bit != 0 {
+			why = v.appendViolation(append(why, "; "...), bit)
+		}
+	}
+	return string(why)
 }
 
 // thresholds are those of step 10, given what the row resembles.

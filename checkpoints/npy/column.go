@@ -19,7 +19,7 @@ type Column struct {
 	kind     Kind
 	size     int   // bytes of an element; unused for Text
 	width    int64 // elements of a row; 0 makes a vector
-	asInt64  bool
+	dir      string
 	file     *os.File
 	spool    *bufio.Writer
 	elements int64
@@ -29,30 +29,42 @@ type Column struct {
 }
 
 func newColumn(dir, name string, dtype DType, width int) (*Column, error) {
-	file, err := os.CreateTemp(dir, "fdqc-spool-*")
+	file, err := spoolFile(dir)
 	if err != nil {
 		return nil, fmt.Errorf("spool array %q: %w", name, err)
 	}
-	// Without a name the file goes away with the process, however that ends.
-	if err := os.Remove(file.Name()); err != nil {
-		return nil, errors.Join(fmt.Errorf("spool array %q: %w", name, err), file.Close())
-	}
 	return &Column{
 		name: name, kind: dtype.Kind, size: dtype.Size, width: int64(width),
-		file: file, spool: bufio.NewWriterSize(file, 64<<10),
+		dir: dir, file: file, spool: bufio.NewWriterSize(file, 64<<10),
 	}, nil
+}
+
+// spoolFile makes a file without a name, so that it goes away with the process, however that ends.
+func spoolFile(dir string) (*os.File, error) {
+	file, err := os.CreateTemp(dir, "fdqc-spool-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// rewind writes out what was spooled and reads it from its beginning.
+func (c *Column) rewind() (*bufio.Reader, error) {
+	if err := c.spool.Flush(); err != nil {
+		return nil, err
+	}
+	_, err := c.file.Seek(0, io.SeekStart)
+	return bufio.NewReaderSize(c.file, 64<<10), err
 }
 
 // AppendFloat32 adds elements to a '<f4' column.
 func (c *Column) AppendFloat32(values ...float32) {
-	if !c.accepts(Float, 4) {
-		return
+	if c.accepts(Float, 4) {
+		c.write(bytesOf(values), len(values))
 	}
-	c.buf = c.buf[:0]
-	for _, v := range values {
-		c.buf = appendFloat32(c.buf, v)
-	}
-	c.write(len(values))
 }
 
 // AppendFloat64 adds elements to a '<f8' column.
@@ -64,31 +76,42 @@ func (c *Column) AppendFloat64(values ...float64) {
 	for _, v := range values {
 		c.buf = binary.LittleEndian.AppendUint64(c.buf, math.Float64bits(v))
 	}
-	c.write(len(values))
+	c.write(c.buf, len(values))
 }
 
-// AppendInt64 adds an element to a '<i8' column.
-func (c *Column) AppendInt64(v int64) {
-	if c.accepts(Int, 8) {
-		c.buf = binary.LittleEndian.AppendUint64(c.buf[:0], uint64(v))
-		c.write(1)
+// AppendInt64 adds elements to a '<i8' column.
+func (c *Column) AppendInt64(values ...int64) {
+	if !c.accepts(Int, 8) {
+		return
 	}
+	c.buf = c.buf[:0]
+	for _, v := range values {
+		c.buf = binary.LittleEndian.AppendUint64(c.buf, uint64(v))
+	}
+	c.write(c.buf, len(values))
 }
 
-// AppendBool adds an element to a '|b1' column.
-func (c *Column) AppendBool(v bool) {
-	if c.accepts(Bool, 1) {
-		c.buf = append(c.buf[:0], boolByte(v))
-		c.write(1)
+// AppendBool adds elements to a '|b1' column.
+func (c *Column) AppendBool(values ...bool) {
+	if !c.accepts(Bool, 1) {
+		return
 	}
+	c.buf = c.buf[:0]
+	for _, v := range values {
+		c.buf = append(c.buf, boolByte(v))
+	}
+	c.write(c.buf, len(values))
 }
 
 // AppendText adds an element to a Text column, whose width becomes that of its longest text. Zero characters at the end
 // of a text are lost, as in NumPy.
 func (c *Column) AppendText(text string) {
-	if !c.accepts(Text, c.size) {
-		return
+	if c.accepts(Text, c.size) {
+		c.appendText(text)
 	}
+}
+
+func (c *Column) appendText(text string) {
 	if !utf8.ValidString(text) {
 		c.fail(fmt.Errorf("array %q: %w: %.64q is not UTF-8", c.name, ErrValue, text))
 		return
@@ -100,11 +123,36 @@ func (c *Column) AppendText(text string) {
 	}
 	c.buf = binary.AppendUvarint(c.buf[:0], uint64(len(text)))
 	c.buf = append(c.buf, text...)
-	c.write(1)
+	c.write(c.buf, 1)
 }
 
-// TextAsInt64 makes Finish write a Text column as '<i8'. Every text must then be a decimal int64.
-func (c *Column) TextAsInt64() { c.asInt64 = true }
+// ToText makes a '<i8' column one of texts, which are the decimals of what it holds so far.
+func (c *Column) ToText() {
+	if !c.accepts(Int, 8) {
+		return
+	}
+	old, count := c.file, c.elements
+	src, err := c.rewind()
+	if err == nil {
+		c.file, err = spoolFile(c.dir)
+	}
+	if err != nil {
+		c.fail(fmt.Errorf("spool array %q: %w", c.name, err))
+		return
+	}
+	c.spool.Reset(c.file)
+	c.kind, c.size, c.elements = Text, 0, 0
+	var raw [8]byte
+	for range count {
+		if _, err = io.ReadFull(src, raw[:]); err != nil {
+			break
+		}
+		c.appendText(strconv.FormatInt(int64(binary.LittleEndian.Uint64(raw[:])), 10))
+	}
+	if err = errors.Join(err, old.Close()); err != nil {
+		c.fail(fmt.Errorf("read the spool of array %q: %w", c.name, err))
+	}
+}
 
 // Err is the first error met so far.
 func (c *Column) Err() error { return c.err }
@@ -116,8 +164,8 @@ func (c *Column) accepts(kind Kind, size int) bool {
 	return c.err == nil
 }
 
-func (c *Column) write(elements int) {
-	if _, err := c.spool.Write(c.buf); err != nil {
+func (c *Column) write(raw []byte, elements int) {
+	if _, err := c.spool.Write(raw); err != nil {
 		c.fail(fmt.Errorf("spool array %q: %w", c.name, err))
 		return
 	}
@@ -133,10 +181,7 @@ func (c *Column) fail(err error) {
 // header is known once all rows are there.
 func (c *Column) header() (Header, error) {
 	dtype := DType{Kind: c.kind, Size: c.size}
-	switch {
-	case c.kind == Text && c.asInt64:
-		dtype = DType{Kind: Int, Size: 8}
-	case c.kind == Text:
+	if c.kind == Text {
 		dtype.Size = 4 * max(c.maxRunes, 1) // NumPy itself makes no text narrower than one character
 	}
 	if c.width == 0 {
@@ -153,10 +198,8 @@ func (c *Column) encode(dst io.Writer) error {
 	if c.err != nil {
 		return c.err
 	}
-	if err := c.spool.Flush(); err != nil {
-		return fmt.Errorf("spool array %q: %w", c.name, err)
-	}
-	if _, err := c.file.Seek(0, io.SeekStart); err != nil {
+	src, err := c.rewind()
+	if err != nil {
 		return fmt.Errorf("spool array %q: %w", c.name, err)
 	}
 	header, err := c.header()
@@ -167,7 +210,6 @@ func (c *Column) encode(dst io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("array %q: %w", c.name, err)
 	}
-	src := bufio.NewReaderSize(c.file, 64<<10)
 	if c.kind == Text {
 		err = c.copyTexts(w, src)
 	} else {
@@ -212,13 +254,7 @@ func (c *Column) copyTexts(w *Writer, src *bufio.Reader) error {
 		if _, err := io.ReadFull(src, c.buf); err != nil {
 			return fmt.Errorf("read spool: %w", err)
 		}
-		if !c.asInt64 {
-			w.Text(string(c.buf))
-		} else if v, err := strconv.ParseInt(string(c.buf), 10, 64); err != nil {
-			return fmt.Errorf("%w: %.64q as an int64", ErrValue, c.buf)
-		} else {
-			w.Int64s(v)
-		}
+		w.text(c.buf)
 		if w.err != nil {
 			return w.err
 		}

@@ -204,3 +204,49 @@ func TestArchiveDamage(t *testing.T) {
 		}
 	})
 }
+
+// TestRowsAtOnce compares whole blocks of rows with rows one by one, for blocks of every size and files cut anywhere.
+func TestRowsAtOnce(t *testing.T) {
+	for _, size := range []int{4, 8} {
+		const rows, width = 7, 3
+		var file bytes.Buffer
+		w, err := NewWriter(&file, Header{DType: DType{Float, size}, Shape: []int64{rows, width}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range rows * width {
+			w.Float32s(float32(i) / 3)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, end := range []int{file.Len(), file.Len() - 1, file.Len() - 2*width*size, 128 + 2*size} {
+			one, err := NewReader(bytes.NewReader(file.Bytes()[:end]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []float32
+			for err = one.Next(); err == nil; err = one.Next() {
+				want = one.Float32s(want)
+			}
+			for block := 1; block <= rows+1; block++ {
+				many, gotErr := NewReader(bytes.NewReader(file.Bytes()[:end]))
+				if gotErr != nil {
+					t.Fatal(gotErr)
+				}
+				var got []float32
+				buf := make([]float32, block*width+1) // a part of a row is not touched
+				for gotErr == nil {
+					var n int
+					if n, gotErr = many.Rows(buf); gotErr != nil && n != 0 {
+						t.Fatalf("got %d rows with an error, want none", n)
+					}
+					got = append(got, buf[:n*width]...)
+				}
+				if !reflect.DeepEqual(got, want) || gotErr.Error() != err.Error() {
+					t.Errorf("float%d, %d bytes, blocks of %d: got %v, %v, want %v, %v", 8*size, end, block, got, gotErr, want, err)
+				}
+			}
+		}
+	}
+}

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // readBuffer is large enough that a pipe or disk is asked seldom, small beside a batch of rows.
@@ -20,6 +22,7 @@ type Reader struct {
 	closer io.Closer // nil unless the reader owns what it reads
 	header Header
 	row    []byte
+	wide   []byte // float64 elements before they are rounded
 	next   int64
 	err    error // sticky
 }
@@ -69,20 +72,75 @@ func (r *Reader) advance() error {
 			return fmt.Errorf("read npy data: %w", err)
 		}
 	}
-	n, err := io.ReadFull(r.src, r.row)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return &TruncatedError{Part: "data", Want: r.header.DataBytes(), Got: r.next*int64(len(r.row)) + int64(n)}
-	}
-	if err != nil {
-		return fmt.Errorf("read npy data: %w", err)
+	if n, err := io.ReadFull(r.src, r.row); err != nil {
+		return r.short(err, int64(n))
 	}
 	r.next++
 	return nil
 }
 
-// Buffered tells whether Next would return a row without reading from the source.
-func (r *Reader) Buffered() bool {
-	return r.err == nil && r.next < r.header.Rows() && r.src.Buffered() >= len(r.row)
+// Wait reads ahead until a row, the end or an error is there, so that what is asked next need not wait for the source.
+func (r *Reader) Wait() {
+	if r.err == nil && r.src.Buffered() < len(r.row) {
+		_, _ = r.src.Peek(min(len(r.row), readBuffer)) // whoever reads on meets the error
+	}
+}
+
+// Ready is how many rows are there to be taken without reading from the source.
+func (r *Reader) Ready() int64 {
+	if r.err != nil || len(r.row) == 0 {
+		return 0
+	}
+	return min(r.header.Rows()-r.next, int64(r.src.Buffered()/len(r.row)))
+}
+
+// Rows reads rows into dst, as many as fit, and tells how many. Elements of 4 bytes go there straight from the source;
+// float64 are rounded to the nearest float32, beyond its range to an infinity. The error is as of Next, and of no rows:
+// those before it come first. It panics unless the kind is Float.
+func (r *Reader) Rows(dst []float32) (rows int, err error) {
+	r.must(Float)
+	if r.err != nil {
+		return 0, r.err
+	}
+	width := int(r.header.Width())
+	rows = int(min(int64(len(dst)/max(width, 1)), r.header.Rows()-r.next))
+	if rows == 0 {
+		return 0, r.Next()
+	}
+	dst = dst[:rows*width]
+	raw := bytesOf(dst)
+	if r.header.DType.Size == 8 {
+		r.wide = slices.Grow(r.wide[:0], 2*len(raw))[:2*len(raw)]
+		raw = r.wide
+	}
+	n, err := io.ReadFull(r.src, raw)
+	got := n / len(r.row)
+	if r.header.DType.Size == 8 {
+		for i := range dst[:got*width] {
+			dst[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(raw[8*i:])))
+		}
+	}
+	if err != nil {
+		r.err = r.short(err, int64(n))
+	}
+	r.next += int64(got)
+	if got == 0 {
+		return 0, r.err
+	}
+	return got, nil
+}
+
+// bytesOf is the memory of numbers. Files are little-endian, and so is every machine that LibTorch runs on.
+func bytesOf(numbers []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(numbers))), 4*len(numbers))
+}
+
+// short is the error of data that ended, or could not be read, n bytes after the rows taken so far.
+func (r *Reader) short(err error, n int64) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return &TruncatedError{Part: "data", Want: r.header.DataBytes(), Got: r.next*int64(len(r.row)) + n}
+	}
+	return fmt.Errorf("read npy data: %w", err)
 }
 
 // Float32s appends the row's elements to dst. float64 elements are rounded to the nearest float32, beyond its range to an

@@ -73,19 +73,26 @@ func (w *Writer) Bools(values ...bool) {
 
 // Text writes one element of a Text array; text that is wider than the array's elements or not UTF-8 is ErrValue.
 func (w *Writer) Text(text string) {
-	if !w.kind(Text) {
-		return
+	if w.kind(Text) {
+		w.text([]byte(text))
 	}
-	if n := utf8.RuneCountInString(text); n*4 > w.dtype.Size || !utf8.ValidString(text) {
-		w.fail(fmt.Errorf("%w: a text of %d characters for %s", ErrValue, n, w.dtype))
-		return
-	}
-	w.buf = w.buf[:0]
-	for _, c := range text {
-		w.buf = binary.LittleEndian.AppendUint32(w.buf, uint32(c))
-	}
-	for len(w.buf) < w.dtype.Size {
-		w.buf = append(w.buf, 0)
+}
+
+// text is Text. Padding makes it as wide as the widest text, so ASCII takes the short way.
+func (w *Writer) text(text []byte) {
+	w.buf = append(w.buf[:0], make([]byte, w.dtype.Size)...)
+	at := 0
+	for i := 0; i < len(text); {
+		code, size := rune(text[i]), 1
+		if code >= utf8.RuneSelf {
+			code, size = utf8.DecodeRune(text[i:])
+		}
+		if at == w.dtype.Size || code == utf8.RuneError && size == 1 {
+			w.fail(fmt.Errorf("%w: the text %.64q for %s", ErrValue, text, w.dtype))
+			return
+		}
+		binary.LittleEndian.PutUint32(w.buf[at:], uint32(code))
+		at, i = at+4, i+size
 	}
 	w.write(w.buf)
 }

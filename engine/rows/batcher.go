@@ -2,13 +2,12 @@ package rows
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 )
 
 const (
-	// batchNumbers and batchTexts bound what one batch holds, whatever its size in rows: 64 MiB each.
+	// batchNumbers and batchTexts end a batch, whatever its size in rows: 64 MiB each.
 	batchNumbers = 16 << 20
 	batchTexts   = 64 << 20
 	// maxBatches are alive at once: two with the caller, one waiting, one being filled.
@@ -34,7 +33,8 @@ type Batcher struct {
 	opts   BatchOptions
 
 	mu      sync.Mutex
-	current *RowBatch   // being filled
+	current *RowBatch   // gathers rows
+	filling bool        // the goroutine adds to current
 	ready   bool        // current may be handed over as it is
 	full    []*RowBatch // in order, before current
 	free    []*RowBatch
@@ -87,9 +87,11 @@ func (b *Batcher) take() (*RowBatch, error) {
 	case len(b.full) > 0:
 		batch = b.full[0]
 		b.full = append(b.full[:0], b.full[1:]...)
-	case b.current != nil && (b.ready || b.end != nil):
+	case b.current != nil && !b.filling && (b.ready || b.end != nil):
 		batch = b.current
 		b.current, b.ready = nil, false
+	case b.current != nil:
+		return nil, nil
 	default:
 		return nil, b.end
 	}
@@ -113,52 +115,34 @@ func (b *Batcher) Close() error {
 // fill is the goroutine.
 func (b *Batcher) fill() {
 	defer close(b.finished)
-	var row Row
 	var first time.Time // when the oldest row of current came
 	for {
-		err := b.reader.Next(&row)
-		var refusal *RowError
-		if err != nil && (!errors.As(err, &refusal) || b.opts.StopAtRefused) {
-			b.finish(err)
+		b.reader.Wait() // without current, which Next may take meanwhile
+		batch := b.acquire()
+		if batch == nil {
 			return
 		}
-		if !b.acquire() {
-			return
-		}
-		buffered := b.opts.Eager && b.reader.Buffered()
-		b.mu.Lock()
-		if b.current == nil { // handed over since acquire
-			b.mu.Unlock()
-			if !b.acquire() {
-				return
-			}
-			b.mu.Lock()
-		}
-		batch := b.current
-		if b.opts.Eager && len(batch.Entries) == 0 {
+		if b.opts.Eager && batch.Len() == 0 {
 			first = time.Now()
 		}
-		batch.add(&row, refusal)
-		switch {
-		case len(batch.Entries) >= b.opts.Size || len(batch.numbers) >= batchNumbers || batch.texts >= batchTexts:
-			b.full = append(b.full, batch)
-			b.current, b.ready = nil, false
-			wake(b.more)
-		case b.opts.Eager && !b.ready && (!buffered || time.Since(first) >= eagerWait):
-			b.ready = true
-			wake(b.more)
+		err := b.reader.Append(batch, b.opts.Size-batch.Len())
+		if b.opts.StopAtRefused && batch.refused > 0 {
+			err = batch.cut()
 		}
-		b.mu.Unlock()
+		hurry := b.opts.Eager && (!b.reader.Buffered() || time.Since(first) >= eagerWait)
+		if b.put(batch, hurry, err) {
+			return
+		}
 	}
 }
 
-// acquire sees to it that there is a batch to fill, waiting for a Release when too many are out. It returns false once
-// the Batcher is closed. Only fill sets current, so it is still nil after the wait.
-func (b *Batcher) acquire() bool {
+// acquire gives the batch to add to, waiting for a Release when too many are out; nil once the Batcher is closed. Until
+// put, nobody else takes it.
+func (b *Batcher) acquire() *RowBatch {
 	for {
 		select {
 		case <-b.closed:
-			return false
+			return nil
 		default:
 		}
 		b.mu.Lock()
@@ -171,27 +155,40 @@ func (b *Batcher) acquire() bool {
 			b.current = &RowBatch{owner: b}
 			b.made++
 		}
-		ok := b.current != nil
+		batch := b.current
+		b.filling = batch != nil
 		b.mu.Unlock()
-		if ok {
-			return true
+		if batch != nil {
+			return batch
 		}
 		select {
 		case <-b.room:
 		case <-b.closed:
-			return false
+			return nil
 		}
 	}
 }
 
-func (b *Batcher) finish(err error) {
+// put makes current available: as a full batch, as one in a hurry, or as the last, after which err is all there is.
+func (b *Batcher) put(batch *RowBatch, hurry bool, err error) (ended bool) {
 	b.mu.Lock()
-	b.end = err
-	if b.current != nil && len(b.current.Entries) == 0 {
-		b.current = nil
+	b.filling, b.end = false, err
+	switch {
+	case batch.Len() == 0:
+		b.free = append(b.free, batch)
+		b.current, b.ready = nil, false
+	case batch.Len() >= b.opts.Size || len(batch.numbers) >= batchNumbers || batch.texts >= batchTexts:
+		b.full = append(b.full, batch)
+		b.current, b.ready = nil, false
+	default:
+		b.ready = b.ready || hurry
 	}
+	tell := len(b.full) > 0 || b.ready || err != nil
 	b.mu.Unlock()
-	wake(b.more)
+	if tell {
+		wake(b.more)
+	}
+	return err != nil
 }
 
 func (b *Batcher) release(batch *RowBatch) {

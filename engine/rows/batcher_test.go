@@ -70,11 +70,11 @@ func TestBatchesAreFullAndInOrder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := min(size, 1000-next); len(batch.Entries) != want || len(batch.Numbers()) != 2*want {
-				t.Errorf("size %d: got a batch of %d rows, %d numbers, want %d rows", size, len(batch.Entries), len(batch.Numbers()), want)
+			if want := min(size, 1000-next); len(batch.Entries) != want || len(batch.numbers) != 2*want {
+				t.Errorf("size %d: got a batch of %d rows, %d numbers, want %d rows", size, len(batch.Entries), len(batch.numbers), want)
 			}
 			for i, e := range batch.Entries {
-				if e.ID != IntID(int64(next)) || e.Embedding[0] != float32(next) || &e.Embedding[0] != &batch.Numbers()[2*i] {
+				if e.ID != IntID(int64(next)) || e.Embedding[0] != float32(next) || &e.Embedding[0] != &batch.numbers[2*i] {
 					t.Fatalf("size %d: got row %v %v at %d, want it a view of the batch's numbers", size, e.ID, e.Embedding, next)
 				}
 				next++
@@ -113,8 +113,8 @@ func TestRefusedRows(t *testing.T) {
 					t.Fatalf("row %d: got id %v, %v, %v, want refused %t in its place", next, e.ID, e.Embedding, e.Err, refused)
 				}
 				if !refused {
-					if batch.Numbers()[2*good] != float32(next) {
-						t.Fatalf("row %d: got number %v, want the good rows side by side", next, batch.Numbers()[2*good])
+					if batch.numbers[2*good] != float32(next) {
+						t.Fatalf("row %d: got number %v, want the good rows side by side", next, batch.numbers[2*good])
 					}
 					good++
 				}
@@ -379,22 +379,4 @@ func TestLargeInputInBoundedMemory(t *testing.T) {
 	}
 	seconds := time.Since(start).Seconds()
 	t.Logf("%d MiB in %.1f s: %.0f rows/s of 384, peak heap %d MiB", source.sent>>20, seconds, float64(got)/seconds, peak>>20)
-}
-
-func BenchmarkDecode384(b *testing.B) {
-	var row strings.Builder
-	for i := range 384 {
-		fmt.Fprintf(&row, ",%.9g", 1/float64(i+1))
-	}
-	line := []byte(`{"id":"a","embedding":[` + row.String()[1:] + `],"session":"s"}`)
-	d := newDecoder(Validate)
-	var out Row
-	b.SetBytes(int64(len(line)))
-	b.ReportAllocs()
-	for b.Loop() {
-		out.reset(1, OpValidate)
-		if err := d.decode(line, &out); err != nil {
-			b.Fatal(err.err)
-		}
-	}
 }

@@ -13,6 +13,12 @@ import (
 // maxInterned bounds the texts kept so that rows of one session share one string.
 const maxInterned = 10_000
 
+// knownNames are the fields of a row.
+var knownNames = [...]string{
+	"id", "embedding", "action", "session", "source", "basic_checks", "importance", "is_safe", "label",
+	"op", "side", "index", "value",
+}
+
 // decoder takes one line of JSON into a Row. Syntax, UTF-8 and duplicate keys are jsontext's to check; numbers of the
 // embedding are read from the value's bytes, correctly rounded to float32.
 type decoder struct {
@@ -28,6 +34,8 @@ type decoder struct {
 	hasIndex     bool
 	hasValue     bool
 	firstRefusal *fieldError
+	row          Row // for the caller to decode into
+	scan         plain
 }
 
 func newDecoder(kind Kind) *decoder {
@@ -39,9 +47,24 @@ func newDecoder(kind Kind) *decoder {
 // decode fills row, which the caller has reset. On an error row has what could be read: fields after one that is merely
 // refused are read on, so that the row's id is known wherever it stands.
 func (d *decoder) decode(line []byte, row *Row) *fieldError {
+	d.reset()
+	if d.plain(line, row) {
+		return nil
+	}
+	row.reset(row.Number, kindOp(d.kind))
+	return d.decodeStrictly(line, row)
+}
+
+// reset forgets the line before.
+func (d *decoder) reset() {
 	d.outcome = outcome{}
 	d.hasOp, d.hasSide, d.hasIndex, d.hasValue = false, false, false, false
 	d.firstRefusal = nil
+}
+
+// decodeStrictly is decode of any line by jsontext.
+func (d *decoder) decodeStrictly(line []byte, row *Row) *fieldError {
+	d.reset()
 	d.src = *bytes.NewBuffer(line)
 	d.json.Reset(&d.src)
 	switch kind := d.json.PeekKind(); kind {
@@ -109,10 +132,7 @@ func (d *decoder) key() (string, error) {
 		return "", err
 	}
 	name := d.unquote(raw)
-	for _, known := range [...]string{
-		"id", "embedding", "action", "session", "source", "basic_checks", "importance", "is_safe", "label",
-		"op", "side", "index", "value",
-	} {
+	for _, known := range knownNames {
 		if string(name) == known {
 			return known, nil
 		}

@@ -27,6 +27,8 @@ var (
 	ErrDisagreeCount = errors.New("numbers of rows disagree")
 	// ErrJSON says that a line is not one JSON object.
 	ErrJSON = errors.New("bad JSON")
+	// ErrDamaged says that a file is not what its format demands.
+	ErrDamaged = errors.New("damaged")
 	// ErrTooLong says that a line or a text is longer than is read here.
 	ErrTooLong = errors.New("too long")
 )

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -36,9 +37,15 @@ func TestOpenRefuses(t *testing.T) {
 		{"empty .jsonl", "a.jsonl", []byte{}, Options{}, ErrNoRows, "holds no rows"},
 		{"empty .npy", "a.npy", []byte{}, Options{}, ErrNoRows, "holds no rows"},
 		{"empty .npz", "a.npz", []byte{}, Options{}, ErrNoRows, "holds no rows"},
-		{"parquet", "a.parquet", []byte("PAR1"), Options{}, ErrFormat, "not supported in this version"},
-		{"unknown extension", "a.csv", []byte("1,2"), Options{}, ErrFormat, `".csv", expected .jsonl, .npy or .npz`},
-		{"no extension", "rows", []byte("1,2"), Options{}, ErrFormat, "expected .jsonl, .npy or .npz"},
+		{"empty .parquet", "a.parquet", []byte{}, Options{}, ErrNoRows, "holds no rows"},
+		{"short .parquet", "a.parquet", []byte("PAR1"), Options{}, ErrTruncated, "4 bytes"},
+		{"no Parquet", "a.parquet", []byte("1,2,3,4,5,6,7\n"), Options{}, ErrDamaged, "expected \"PAR1\""},
+		{"long footer", "a.parquet", []byte("PAR1\xff\xff\xff\x7fPAR1"), Options{}, ErrTooLong, "2147483647 bytes"},
+		{"footer beyond the file", "a.parquet", []byte("PAR1\xff\x00\x00\x00PAR1"), Options{}, ErrDamaged, "metadata"},
+		{"replay of .parquet", "a.parquet", []byte("PAR1"), Options{Kind: Replay}, ErrFormat, "replay"},
+		{"labels beside .parquet", "a.parquet", []byte("PAR1"), Options{Labels: "b.jsonl"}, nil, ".npy input only"},
+		{"unknown extension", "a.csv", []byte("1,2"), Options{}, ErrFormat, `".csv", expected .jsonl, .npy, .npz or .parquet`},
+		{"no extension", "rows", []byte("1,2"), Options{}, ErrFormat, "expected .jsonl, .npy, .npz or .parquet"},
 		{"no npy", "a.npy", []byte("{\"embedding\":[1,2]}"), Options{}, npy.ErrHeader, "NUMPY"},
 		{"cut header", "a.npy", good[:50], Options{}, io.ErrUnexpectedEOF, "expected 128 bytes, got 50"},
 		{"cut data", "a.npy", good[:128], Options{}, nil, ""}, // replaced below: cut so far that the sizes tell
@@ -240,4 +247,83 @@ func TestArchives(t *testing.T) {
 			t.Errorf("got %v, want the checksum of label", err)
 		}
 	})
+}
+
+// TestArrayThatShrinks: a .npy that is cut while it is read gives the rows before the cut and an error that says so.
+func TestArrayThatShrinks(t *testing.T) {
+	const rows, width = 100_000, 8
+	path := writeFile(t, "a.npy", arrayBytes(t, []int64{rows, width}, make([]float32, rows*width)...))
+	r, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := r.Append(new(RowBatch), 1000); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 128+4*width*50_000+1); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := read(t, r)
+	if !errors.Is(err, io.ErrUnexpectedEOF) || len(got) != 49_000 {
+		t.Errorf("got %d more rows, %v, want 49,000 and io.ErrUnexpectedEOF", len(got), err)
+	}
+}
+
+// TestMemoryOfArrays reads a .npy and one eight times as long within the same memory, as views of what was read.
+func TestMemoryOfArrays(t *testing.T) {
+	const width, limit = 16, 8 << 20
+	for _, rows := range []int{100_000, 800_000} {
+		path := writeFile(t, "a.npy", arrayBytes(t, []int64{int64(rows), width}, make([]float32, rows*width)...))
+		heap := newHeap()
+		r, err := Open(path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := NewBatcher(r, BatchOptions{Size: 4096})
+		got := 0
+		for {
+			batch, err := b.Next(t.Context())
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if batch.Bare() != width || len(batch.Numbers(0, batch.Len())) != batch.Len()*width {
+				t.Fatalf("got %d rows of %d, want bare ones of %d", batch.Len(), batch.Bare(), width)
+			}
+			got += batch.Len()
+			heap.look()
+			batch.Release()
+		}
+		if err := b.Close(); err != nil || got != rows {
+			t.Errorf("got %d rows, %v, want %d", got, err, rows)
+		}
+		if heap.peak > limit {
+			t.Errorf("%d rows: got %d MiB of heap, want at most %d", rows, heap.peak>>20, limit>>20)
+		}
+	}
+}
+
+// TestAllFinite puts what is not finite at every place.
+func TestAllFinite(t *testing.T) {
+	for n := range 9 {
+		numbers := make([]float32, n)
+		for i := range numbers {
+			numbers[i] = math.MaxFloat32 * float32(1-2*(i%2))
+		}
+		if !allFinite(numbers) {
+			t.Errorf("%v: got false", numbers)
+		}
+		for i := range numbers {
+			for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+				changed := append([]float32{}, numbers...)
+				changed[i] = float32(bad)
+				if allFinite(changed) {
+					t.Errorf("%v: got true", changed)
+				}
+			}
+		}
+	}
 }

@@ -39,7 +39,7 @@ func openInput(path string, stdin io.Reader) (*input, error) {
 	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("open input %s: %w, expected a .jsonl, .npy or .npz file, or - for standard input", path, err)
+		return nil, fmt.Errorf("open input %s: %w, expected a %s file, or - for standard input", path, err, knownInputs)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open input: %w", err)
@@ -47,7 +47,7 @@ func openInput(path string, stdin io.Reader) (*input, error) {
 	in := &input{name: path, regular: info.Mode().IsRegular(), size: -1}
 	switch {
 	case info.IsDir():
-		return nil, fmt.Errorf("open input %s: it is a directory, expected a .jsonl, .npy or .npz file", path)
+		return nil, fmt.Errorf("open input %s: it is a directory, expected a %s file", path, knownInputs)
 	case info.Mode()&fs.ModeNamedPipe != 0:
 		in.fifo = &lateFile{path: path}
 		in.src = in.fifo

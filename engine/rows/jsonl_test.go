@@ -3,13 +3,17 @@ package rows
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/big"
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 func TestRefusedLines(t *testing.T) {
@@ -109,8 +113,11 @@ func TestRefusedRowKeepsItsID(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	var row Row
-	err = r.Next(&row)
+	b := new(RowBatch)
+	if err := r.Append(b, 1); err != nil || b.Len() != 1 {
+		t.Fatalf("got %d rows, %v, want the refused one", b.Len(), err)
+	}
+	row, err := b.Entries[0].Row, b.Entries[0].Err
 	if !errors.Is(err, ErrType) || row.ID != IntID(7) || row.Op != OpRecord || row.Number != 1 {
 		t.Errorf("got %v, id %v, op %v, number %d, want ErrType with id 7, record, line 1", err, row.ID, row.Op, row.Number)
 	}
@@ -193,17 +200,31 @@ func TestIDsGoOutAsTheyCame(t *testing.T) {
 // TestRounding compares with the nearest float32 of the exact decimal, by big arithmetic.
 func TestRounding(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
+	products := 0
 	for range 20000 {
-		text := fmt.Sprintf("%d.%0*de%d", random.IntN(10), 1+random.IntN(20), random.Uint64(), random.IntN(80)-45)
-		if random.IntN(2) == 0 { // near the middle between two float32
+		text := fmt.Sprintf("%d.%0*de%d", random.IntN(10), 1+random.IntN(20), random.Uint64()>>random.IntN(64), random.IntN(80)-45)
+		switch random.IntN(3) {
+		case 0: // near the middle between two float32
 			v := math.Float32frombits(random.Uint32() & 0x7f7fffff)
 			text = fmt.Sprintf("%.25e", (float64(v)+float64(math.Nextafter32(v, 1)))/2)
+		case 1: // as programs write float32 and float64
+			text = strconv.FormatFloat(random.NormFloat64(), "fge"[random.IntN(3)], []int{-1, 6, 9, 17}[random.IntN(4)], 32<<random.IntN(2))
 		}
 		exact, _, err := big.ParseFloat(text, 10, 400, big.ToNearestEven)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want, _ := exact.Float32()
+		var n decimal
+		p := plain{line: []byte(text)}
+		if !p.number(&n) || p.at != len(text) {
+			t.Fatalf("%s: not taken as a number", text)
+		}
+		if got, ok := n.float32(); ok && got != want {
+			t.Fatalf("%s: got %v by the product, want %v", text, got, want)
+		} else if ok {
+			products++
+		}
 		got, err := float([]byte(text))
 		if math.IsInf(float64(want), 0) {
 			if !errors.Is(err, ErrRange) {
@@ -212,6 +233,9 @@ func TestRounding(t *testing.T) {
 		} else if err != nil || got != want {
 			t.Fatalf("%s: got %v, %v, want %v", text, got, err, want)
 		}
+	}
+	if products < 3000 {
+		t.Errorf("got %d of 20000 by the product, want more to compare", products)
 	}
 }
 
@@ -231,16 +255,37 @@ func TestTruncationOfLinesAtEveryLength(t *testing.T) {
 }
 
 func TestLongLines(t *testing.T) {
-	row := `{"action":"` + strings.Repeat("x", 3*lineBuffer) + `"}`
-	lines := newLineReader(strings.NewReader(row+"\nshort\n"+strings.Repeat("y", 5*lineBuffer)+"\nlast"), len(row))
-	for i, want := range []int{len(row), 5, -1, 4} {
-		line, err := lines.next()
-		if want < 0 {
-			if !errors.Is(err, ErrTooLong) {
-				t.Errorf("line %d: got %d bytes, %v, want ErrTooLong", i+1, len(line), err)
+	row := `{"action":"` + strings.Repeat("x", 3*chunkBytes) + `"}`
+	text := row + "\nshort\n\n" + strings.Repeat("y", 5*chunkBytes) + "\n" + strings.Repeat("z", len(row)+1) + "\nlast"
+	want := []string{"1:" + fmt.Sprint(len(row)), "2:5", "4:too long", "5:too long", "6:4, cut"}
+	for name, src := range map[string]io.Reader{"at once": strings.NewReader(text), "in parts": iotest.HalfReader(strings.NewReader(text))} {
+		for _, whole := range []bool{true, false} {
+			lines := newCutter(src, len(row), whole)
+			var got []string
+			size := int64(0)
+			c := new(chunk)
+			err := lines.fill(c)
+			for ; err == nil; err = lines.fill(c) {
+				size += c.size
+				if c.tooLong {
+					got = append(got, fmt.Sprintf("%d:too long", c.first))
+				}
+				c.lines(func(number int64, line []byte, cut bool) bool {
+					says := fmt.Sprintf("%d:%d", number, len(line))
+					if len(line) > len(row) {
+						says = fmt.Sprintf("%d:too long", number)
+					}
+					if cut {
+						says += ", cut"
+					}
+					got = append(got, says)
+					return true
+				})
 			}
-		} else if err != nil || len(line) != want || lines.number != int64(i+1) {
-			t.Errorf("line %d: got %d bytes, %v, number %d, want %d bytes", i+1, len(line), err, lines.number, want)
+			if !errors.Is(err, io.EOF) || !reflect.DeepEqual(got, want) || size != int64(len(text)) {
+				t.Errorf("%s, whole %t: got %v, %v, %d bytes, want %v and %d bytes", name, whole, got, err, size, want, len(text))
+			}
+			src = strings.NewReader(text)
 		}
 	}
 }
@@ -253,8 +298,7 @@ func TestFileThatShrinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	var row Row
-	if err := r.Next(&row); err != nil {
+	if err := r.Append(new(RowBatch), 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Truncate(path, int64(1000*len(line))); err != nil {
@@ -279,9 +323,55 @@ func FuzzLine(f *testing.F) {
 			if problem := finite(row.Embedding); problem != nil || len(row.Embedding) > MaxWidth {
 				t.Errorf("%q: got the embedding %v", text, row.Embedding)
 			}
-			if problem := complete(&row); problem != nil {
+			if problem := complete(&row, len(row.Embedding)); problem != nil {
 				t.Errorf("%q: got an incomplete row: %v", text, problem.err)
 			}
+		}
+	})
+}
+
+// FuzzPlain compares the fast decoder, where it takes a line, with jsontext: it must be taken there too, and to the same bits.
+func FuzzPlain(f *testing.F) {
+	for _, line := range []string{
+		`{"op":"validate","id":"a","embedding":[1,-2.5e3],"session":"s"}`,
+		`{"op":"importance","side":"safe","index":7,"value":2.0}`,
+		`{"id":1,"action":"\u00e9","label":"risky","is_safe":false,"importance":1}`,
+		`{"embedding":[NaN]}`,
+		` { "embedding" : [ 0.1 , 1e-5,-0 , 123456789.123456789012, 1.17549435e-38,3.4028235677973366e38 ] , "x" : null , "y":"z" } `,
+		`{"embedding":[0.00000000000000000000000000000000000001,16777217,33554431.0000000001],"importance":0.30000001192092896}`,
+		`{"x":{"a":[1,"}\\\"]"],"b":{}},"embedding":[1,2],"y":[]}`, `{"x":{"a":1,"a":2},"action":"z"}`, `{"x":[}],"action":"z"}`,
+		`{"x":1,"embedding":[1,2],"x":2}`, `{"embedding":[1,2],"embedding":[1,2]}`, `{"embedding":[01,1.,.5,1e,-]}`,
+		`{"id":-0,"action":"é\\","a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9}`, `{"action":"\ud800"}`, "{\"action\":\"\xff\"}",
+	} {
+		for kind := range uint8(3) {
+			f.Add([]byte(line), kind)
+		}
+	}
+	f.Fuzz(func(t *testing.T, line []byte, kind uint8) {
+		if len(line) > 1<<16 {
+			t.Skip("size cap")
+		}
+		d := newDecoder(Kind(kind % 3))
+		var fast, strict Row
+		fast.reset(1, kindOp(d.kind))
+		strict.reset(1, kindOp(d.kind))
+		d.reset()
+		taken := d.plain(line, &fast)
+		refusal := d.decodeStrictly(line, &strict)
+		if !taken {
+			return
+		}
+		if refusal != nil {
+			t.Fatalf("%q: taken, want refused: %v", line, refusal.err)
+		}
+		a, b := fast, strict
+		same := slices.EqualFunc(a.Embedding, b.Embedding, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
+		if !same {
+			t.Fatalf("%q: got %v, want %v", line, a.Embedding, b.Embedding)
+		}
+		a.Embedding, b.Embedding = nil, nil
+		if !reflect.DeepEqual(a, b) {
+			t.Fatalf("%q: got %+v, want %+v", line, a, b)
 		}
 	})
 }

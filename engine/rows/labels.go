@@ -10,14 +10,11 @@ import (
 
 // labels is a .jsonl file that gives the rows of an array their ids, labels and other fields, a line each.
 type labels struct {
-	lines *labelLines
+	lines *jsonlReader
 	array string // name of the array's file, for messages
 	rows  int64  // of the array
 	read  int64
 }
-
-// labelLines is a jsonlReader whose rows need neither embedding nor outcome.
-type labelLines struct{ *jsonlReader }
 
 func openLabels(path, array string, rows int64) (*labels, error) {
 	if extension := strings.ToLower(filepath.Ext(path)); extension != ".jsonl" && extension != ".ndjson" {
@@ -41,19 +38,25 @@ func openLabels(path, array string, rows int64) (*labels, error) {
 			return nil, errors.Join(err, in.Close())
 		}
 	}
-	l.lines = &labelLines{newJSONL(in, Validate)}
-	l.lines.decode.noEmbedding = true
+	l.lines = newJSONL(in, Validate)
+	l.lines.isLabels = true
 	return l, nil
 }
 
-func countLines(in *input) (int64, error) {
-	lines := newLineReader(in, MaxLine)
-	for n := int64(0); ; n++ {
-		if _, err := lines.next(); errors.Is(err, io.EOF) {
+func countLines(in *input) (n int64, err error) {
+	lines := newCutter(in, MaxLine, true)
+	for c := new(chunk); ; {
+		err := lines.fill(c)
+		if errors.Is(err, io.EOF) {
 			return n, nil
-		} else if err != nil && !errors.Is(err, ErrTooLong) {
+		}
+		if err != nil {
 			return n, fmt.Errorf("%s: %w", in.name, err)
 		}
+		if c.tooLong {
+			n++
+		}
+		c.lines(func(int64, []byte, bool) bool { n++; return true })
 	}
 }
 
@@ -61,45 +64,28 @@ func (l *labels) mismatch(name, got string) error {
 	return fmt.Errorf("labels %s: %w: %s lines, expected %d as %s has rows", name, ErrDisagreeCount, got, l.rows, l.array)
 }
 
-// next fills row's fields other than Number and Embedding. A *RowError is about a line of the labels.
-func (l *labels) next(row *Row) error {
-	number, op := row.Number, row.Op
-	err := l.lines.label(row)
-	row.Number, row.Op = number, op
+// next fills row's fields other than Number, Op and Embedding. A refusal is about a line of the labels; an error is final.
+func (l *labels) next(row *Row) (refusal *RowError, err error) {
+	e, _, err := l.lines.next()
 	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, ErrNoRows) {
-		return l.mismatch(l.lines.in.name, fmt.Sprint(l.read))
+		return nil, l.mismatch(l.lines.in.name, fmt.Sprint(l.read))
+	}
+	if err != nil {
+		return nil, err
 	}
 	l.read++
-	return err
+	number, op := row.Number, row.Op
+	*row = e.Row
+	row.Number, row.Op = number, op
+	return e.Err, nil
 }
 
 // end checks that no line is left.
 func (l *labels) end() error {
-	if _, err := l.lines.lines.next(); !errors.Is(err, io.EOF) {
+	if _, _, err := l.lines.next(); err == nil {
 		return l.mismatch(l.lines.in.name, fmt.Sprintf("more than %d", l.read))
+	} else if !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
 	}
 	return nil
-}
-
-// label is Next without what only whole rows need.
-func (r *labelLines) label(row *Row) error {
-	line, err := r.lines.next()
-	row.reset(r.lines.number, OpValidate)
-	switch {
-	case errors.Is(err, io.EOF):
-		return r.end()
-	case errors.Is(err, ErrTooLong):
-		return r.refuse(&fieldError{"", err})
-	case err != nil:
-		return fmt.Errorf("%s: %w", r.in.name, err)
-	}
-	r.rows++
-	refusal := r.decode.decode(line, row)
-	if refusal == nil {
-		return nil
-	}
-	if r.lines.cut && errors.Is(refusal.err, ErrTruncated) {
-		return fmt.Errorf("%s, line %d: %w", r.in.name, r.lines.number, refusal.err)
-	}
-	return r.refuse(refusal)
 }

@@ -1,98 +1,119 @@
 package rows
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
+	"slices"
 )
 
-// lineBuffer holds some twenty rows of 384 numbers; longer lines are gathered beside it.
-const lineBuffer = 256 << 10
+// chunkBytes holds some seventy rows of 384 numbers: enough that handing a chunk over costs little, small beside a batch.
+const chunkBytes = 256 << 10
 
-// lineReader cuts a stream into lines of at most max bytes.
-type lineReader struct {
-	src    *bufio.Reader
-	max    int
-	long   []byte // a line that does not fit the buffer
-	number int64  // of the line returned last, from 1
-	done   atomic.Int64
-	cut    bool // the line returned last has no line break
+// chunk is some whole lines of a stream.
+type chunk struct {
+	text    []byte
+	first   int64 // number of its first line, from 1
+	size    int64 // bytes of the stream that it stands for
+	tooLong bool  // it stands for one line of more than the limit, and has no text
 }
 
-func newLineReader(src io.Reader, limit int) *lineReader {
-	return &lineReader{src: bufio.NewReaderSize(src, lineBuffer), max: limit}
-}
-
-// next returns the next line without its line break, blank lines skipped but counted. It is valid until the next call.
-// io.EOF ends; ErrTooLong is about this line only, the rest of which is skipped.
-func (l *lineReader) next() ([]byte, error) {
-	for {
-		line, err := l.read()
-		if err != nil && !errors.Is(err, ErrTooLong) {
-			return nil, err
+// lines calls each with the lines that are not blank, without their line breaks, until it returns false.
+func (c *chunk) lines(each func(number int64, line []byte, cut bool) bool) {
+	number := c.first
+	for rest := c.text; len(rest) > 0; number++ {
+		line, cut := rest, true
+		if end := bytes.IndexByte(rest, '\n'); end >= 0 {
+			line, rest, cut = rest[:end], rest[end+1:], false
+		} else {
+			rest = nil
 		}
-		l.number++
-		if err != nil {
-			return nil, err
-		}
-		if len(bytes.TrimLeft(line, " \t\r")) > 0 {
-			return line, nil
+		if !blank(line) && !each(number, line, cut) {
+			return
 		}
 	}
 }
 
-func (l *lineReader) read() ([]byte, error) {
-	l.long = l.long[:0]
-	tooLong := false
-	for {
-		part, err := l.src.ReadSlice('\n')
-		l.done.Add(int64(len(part)))
-		full := errors.Is(err, bufio.ErrBufferFull)
-		atEnd := errors.Is(err, io.EOF)
-		if err != nil && !full && !atEnd {
-			return nil, fmt.Errorf("read: %w", err)
-		}
-		if atEnd && len(part) == 0 && len(l.long) == 0 && !tooLong {
-			return nil, io.EOF
-		}
-		l.cut = atEnd
-		if !full && !atEnd {
-			part = part[:len(part)-1]
-		}
-		if len(l.long)+len(part) > l.max {
-			tooLong = true
-			l.long = l.long[:0]
-		}
-		switch {
-		case tooLong && full:
-			continue
-		case tooLong:
-			return nil, fmt.Errorf("%w: a line of more than %d bytes", ErrTooLong, l.max)
-		case full:
-			l.long = append(l.long, part...)
-		case len(l.long) == 0:
-			return part, nil
-		default:
-			l.long = append(l.long, part...)
-			return l.long, nil
-		}
-	}
-}
-
-// buffered tells whether a whole line that is not blank has arrived, so that next need not read.
-func (l *lineReader) buffered() bool {
-	rest, _ := l.src.Peek(l.src.Buffered())
-	for {
-		end := bytes.IndexByte(rest, '\n')
-		if end < 0 {
+// blank tells whether a line is to be ignored.
+func blank(line []byte) bool {
+	for _, c := range line {
+		if !isSpace(c) {
 			return false
 		}
-		if len(bytes.TrimLeft(rest[:end], " \t\r")) > 0 {
-			return true
-		}
-		rest = rest[end+1:]
 	}
+	return true
+}
+
+// cutter cuts a stream into chunks at line breaks.
+type cutter struct {
+	src   io.Reader
+	limit int    // bytes of a line, its line break not counted
+	whole bool   // fill chunks, instead of taking what has arrived
+	rest  []byte // what was read beyond the last chunk
+	next  int64  // number of the first line of rest
+	err   error  // of the source
+}
+
+func newCutter(src io.Reader, limit int, whole bool) *cutter {
+	return &cutter{src: src, limit: limit, whole: whole, next: 1}
+}
+
+// fill puts the next lines into c, whose memory is used again. io.EOF ends.
+func (l *cutter) fill(c *chunk) error {
+	*c = chunk{text: append(slices.Grow(c.text[:0], chunkBytes), l.rest...), first: l.next}
+	l.rest = l.rest[:0]
+	for seen := 0; ; {
+		if end := bytes.LastIndexByte(c.text[seen:], '\n') + 1; end > 0 {
+			l.rest = append(l.rest, c.text[seen+end:]...)
+			c.text = c.text[:seen+end]
+			c.size = int64(len(c.text))
+			l.next += int64(bytes.Count(c.text, []byte{'\n'}))
+			return nil
+		}
+		seen = len(c.text)
+		switch {
+		case l.err != nil && (seen == 0 || !errors.Is(l.err, io.EOF)):
+			return l.err
+		case l.err != nil: // the last line, without a line break
+			c.size = int64(seen)
+			return nil
+		case seen > l.limit:
+			l.skipLine(c)
+			return nil
+		case seen == cap(c.text):
+			c.text = slices.Grow(c.text, seen)
+		}
+		n := l.read(c.text[seen:cap(c.text)])
+		c.text = c.text[:seen+n]
+	}
+}
+
+// skipLine makes c stand for the line that it holds the beginning of.
+func (l *cutter) skipLine(c *chunk) {
+	c.tooLong, c.size = true, int64(len(c.text))
+	l.next++
+	buf := c.text[:chunkBytes]
+	c.text = c.text[:0]
+	for l.err == nil {
+		part := buf[:l.read(buf)]
+		if end := bytes.IndexByte(part, '\n') + 1; end > 0 {
+			c.size += int64(end)
+			l.rest = append(l.rest, part[end:]...)
+			return
+		}
+		c.size += int64(len(part))
+	}
+}
+
+func (l *cutter) read(buf []byte) (n int) {
+	if !l.whole {
+		n, l.err = l.src.Read(buf)
+	} else if n, l.err = io.ReadFull(l.src, buf); errors.Is(l.err, io.ErrUnexpectedEOF) {
+		l.err = io.EOF
+	}
+	if l.err != nil && !errors.Is(l.err, io.EOF) {
+		l.err = fmt.Errorf("read: %w", l.err)
+	}
+	return n
 }

@@ -26,30 +26,38 @@ func writeFile(t testing.TB, name string, data []byte) string {
 	return path
 }
 
-// read returns copies of all good rows, the refusals, and the error that ended reading (nil for io.EOF).
+// read returns all good rows, the refusals, and the error that ended reading (nil for io.EOF).
 func read(t testing.TB, r Reader) (rows []Row, refused []*RowError, err error) {
 	t.Helper()
-	var row Row
-	for {
-		err := r.Next(&row)
-		var refusal *RowError
-		switch {
-		case err == nil:
-			c := row
-			c.Embedding = append([]float32(nil), row.Embedding...)
-			rows = append(rows, c)
-		case errors.As(err, &refusal):
-			refused = append(refused, refusal)
-		default:
-			if again := r.Next(&row); again == nil || again.Error() != err.Error() {
-				t.Errorf("Next after the final error %v: got %v, want the same", err, again)
-			}
-			if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-				return rows, refused, nil
-			}
-			return rows, refused, err
+	b := new(RowBatch)
+	for err == nil {
+		before := b.Len()
+		r.Wait()
+		if err = r.Append(b, 1000); err == nil && b.Len() == before {
+			t.Fatal("Append added no row and no error")
 		}
 	}
+	if again := r.Append(b, 1); again == nil || again.Error() != err.Error() {
+		t.Errorf("Append after the final error %v: got %v, want the same", err, again)
+	}
+	for _, e := range entries(b) {
+		if e.Err != nil {
+			refused = append(refused, e.Err)
+		} else {
+			rows = append(rows, e.Row)
+		}
+	}
+	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return rows, refused, nil
+	}
+	return rows, refused, err
+}
+
+// entries are the rows of a batch, spelled out if they are bare.
+func entries(b *RowBatch) []Entry {
+	b.spell(OpValidate)
+	b.seal()
+	return b.Entries
 }
 
 // readText reads JSON Lines as standard input.

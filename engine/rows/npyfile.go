@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"sync/atomic"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/npy"
@@ -70,42 +71,101 @@ func checkEmbedding(name string, header npy.Header) error {
 	return nil
 }
 
-// Next implements Reader.
-func (r *npyReader) Next(row *Row) error {
+// Wait implements Reader.
+func (r *npyReader) Wait() {
+	if r.Streaming() {
+		r.array.Wait()
+		if r.labels != nil {
+			r.labels.lines.Wait()
+		}
+	}
+}
+
+// Append implements Reader.
+func (r *npyReader) Append(b *RowBatch, limit int) error {
 	if r.err != nil {
 		return r.err
 	}
-	row.reset(r.next, kindOp(r.kind))
-	if err := r.array.Next(); err != nil {
+	switch {
+	case r.labels != nil && r.labels.lines.Streaming():
+		limit = 1 // its next line may have to be waited for
+	case !r.in.regular:
+		limit = min(limit, max(1, int(r.array.Ready())))
+	}
+	start := len(b.numbers)
+	n, err := readMatrix(b, r.array, limit)
+	if err != nil {
 		return r.end(err)
 	}
-	r.next++
+	b.numbers = b.numbers[:start]
+	if r.labels == nil {
+		appendMatrix(b, r.in.name, r.next, r.kind, n, int(r.array.Header().Width()), nil)
+	} else {
+		var failed error
+		n = appendMatrix(b, r.in.name, r.next, r.kind, n, int(r.array.Header().Width()), func(row *Row) (*RowError, bool) {
+			refusal, err := r.labels.next(row)
+			failed = err
+			return refusal, err == nil
+		})
+		r.err = failed
+	}
+	r.next += int64(n)
 	r.done.Store(r.next)
-	var refusal error
-	if r.labels != nil {
-		if refusal = r.labels.next(row); refusal != nil {
-			var bad *RowError
-			if !errors.As(refusal, &bad) {
-				r.err = refusal
-				return r.err
+	return r.err
+}
+
+// readMatrix reads at most limit rows behind the numbers of b, which the caller then takes or cuts off.
+func readMatrix(b *RowBatch, array *npy.Reader, limit int) (int, error) {
+	width := int(array.Header().Width())
+	limit = max(1, min(limit, batchNumbers/width))
+	start := len(b.numbers)
+	b.numbers = slices.Grow(b.numbers, limit*width)[:start+limit*width]
+	n, err := array.Rows(b.numbers[start:])
+	b.numbers = b.numbers[:start+n*width]
+	return n, err
+}
+
+// appendMatrix appends count rows of an array, which lie behind the numbers of b. Nil fields means bare rows; otherwise
+// fields completes each row, refuses it, or ends the rows before it; how many there were is answered.
+func appendMatrix(b *RowBatch, name string, first int64, kind Kind, count, width int, fields func(*Row) (*RowError, bool)) int {
+	start := len(b.numbers)
+	matrix := b.numbers[start : start+count*width]
+	if fields == nil && len(b.Entries) == 0 && allFinite(matrix) {
+		b.numbers = b.numbers[:start+len(matrix)]
+		b.addBare(first, count, width)
+		return count
+	}
+	b.spell(kindOp(kind))
+	var row Row
+	for i := range count {
+		row.reset(first+int64(i), kindOp(kind))
+		var refusal *RowError
+		if fields != nil {
+			var ok bool
+			if refusal, ok = fields(&row); !ok {
+				return i
 			}
 		}
+		if row.ID.IsZero() {
+			row.ID = IntID(row.Number)
+		}
+		embedding := matrix[i*width : (i+1)*width]
+		if refusal == nil {
+			problem := finite(embedding)
+			if problem == nil {
+				problem = complete(&row, width)
+			}
+			if problem != nil {
+				refusal = problem.at(name, "row", row.Number)
+			}
+		}
+		start := len(b.numbers)
+		if refusal == nil {
+			b.numbers = append(b.numbers, embedding...) // in place unless a row before it was refused
+		}
+		b.add(&row, start, refusal)
 	}
-	if row.ID.IsZero() {
-		row.ID = IntID(row.Number)
-	}
-	row.Embedding = r.array.Float32s(row.Embedding[:0])
-	if refusal != nil {
-		return refusal
-	}
-	problem := finite(row.Embedding)
-	if problem == nil {
-		problem = complete(row)
-	}
-	if problem != nil {
-		return problem.at(r.in.name, "row", row.Number)
-	}
-	return nil
+	return count
 }
 
 func (r *npyReader) end(err error) error {
@@ -123,6 +183,9 @@ func (r *npyReader) end(err error) error {
 
 // finite finds the first number that is none.
 func finite(embedding []float32) *fieldError {
+	if allFinite(embedding) {
+		return nil
+	}
 	for i, v := range embedding {
 		if v-v != 0 { // NaN for NaN and infinities
 			what := "NaN"
@@ -148,7 +211,8 @@ func (r *npyReader) Streaming() bool {
 
 // Buffered implements Reader.
 func (r *npyReader) Buffered() bool {
-	return r.err == nil && r.array.Buffered() && (r.labels == nil || !r.labels.lines.Streaming() || r.labels.lines.Buffered())
+	return r.err == nil && (r.in.regular && r.next < r.Size() || r.array.Ready() > 0) &&
+		(r.labels == nil || !r.labels.lines.Streaming() || r.labels.lines.Buffered())
 }
 
 // Close implements Reader.

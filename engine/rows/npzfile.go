@@ -103,52 +103,65 @@ func (r *npzReader) open(archive *npy.Archive) error {
 	return nil
 }
 
-// Next implements Reader.
-func (r *npzReader) Next(row *Row) error {
+// Wait implements Reader: a file is always there.
+func (r *npzReader) Wait() {}
+
+// Append implements Reader.
+func (r *npzReader) Append(b *RowBatch, limit int) error {
 	if r.err != nil {
 		return r.err
 	}
-	row.reset(r.next, kindOp(r.kind))
-	err := r.embedding.Next()
-	ended := err != nil && errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)
-	if err != nil && !ended {
+	start := len(b.numbers)
+	n, err := readMatrix(b, r.embedding, limit)
+	if err != nil {
+		return r.end(err)
+	}
+	b.numbers = b.numbers[:start]
+	var fields func(*Row) (*RowError, bool)
+	if len(r.columns) > 0 {
+		fields = r.fields
+	}
+	n = appendMatrix(b, r.in.name, r.next, r.kind, n, int(r.embedding.Header().Width()), fields)
+	r.next += int64(n)
+	r.done.Store(r.next)
+	return r.err
+}
+
+// end asks each column once more after its last row, so that its checksum is verified.
+func (r *npzReader) end(err error) error {
+	if !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return r.fail("embedding", err)
 	}
 	for _, c := range r.columns {
-		// At the end each column is asked once more, so that its checksum is verified.
-		err := c.array.Next()
-		if ended && errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			continue
-		}
-		if err != nil {
+		if err := c.array.Next(); !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return r.fail(c.field, err)
 		}
 	}
-	if ended {
-		r.err = io.EOF
-		return r.err
-	}
-	r.next++
-	r.done.Store(r.next)
+	r.err = io.EOF
+	return r.err
+}
+
+// fields fills the fields of the next row; false when its columns cannot be read.
+func (r *npzReader) fields(row *Row) (refusal *RowError, ok bool) {
 	row.ID = IntID(row.Number)
-	row.Embedding = r.embedding.Float32s(row.Embedding[:0])
-	refusal := finite(row.Embedding)
+	var problem *fieldError
 	var joined outcome
 	for _, c := range r.columns {
-		if err := c.take(row, &joined); err != nil && refusal == nil {
-			refusal = &fieldError{c.field, err}
+		if err := c.array.Next(); err != nil {
+			_ = r.fail(c.field, err)
+			return nil, false
+		}
+		if err := c.take(row, &joined); err != nil && problem == nil {
+			problem = &fieldError{c.field, err}
 		}
 	}
-	if err := joined.apply(row); err != nil && refusal == nil {
-		refusal = err
+	if err := joined.apply(row); err != nil && problem == nil {
+		problem = err
 	}
-	if refusal == nil {
-		refusal = complete(row)
+	if problem != nil {
+		return problem.at(r.in.name, "row", row.Number), true
 	}
-	if refusal != nil {
-		return refusal.at(r.in.name, "row", row.Number)
-	}
-	return nil
+	return nil, true
 }
 
 func (r *npzReader) fail(field string, err error) error {
@@ -162,7 +175,8 @@ func (c npzColumn) take(row *Row, joined *outcome) (err error) {
 	case npy.Int:
 		row.ID = IntID(c.array.Int64())
 	case npy.Float:
-		return c.importance(row)
+		var one [1]float32
+		return setImportance(row, c.array.Float32s(one[:0])[0])
 	case npy.Bool:
 		value, err := c.array.Bool()
 		if err != nil {
@@ -178,38 +192,7 @@ func (c npzColumn) take(row *Row, joined *outcome) (err error) {
 		if err != nil {
 			return err
 		}
-		return c.text(text, row, joined)
-	}
-	return nil
-}
-
-func (c npzColumn) importance(row *Row) error {
-	var one [1]float32
-	value := c.array.Float32s(one[:0])[0]
-	if value-value != 0 || value < 0 {
-		return fmt.Errorf("%w: %v, expected a finite number from 0", ErrRange, value)
-	}
-	row.Importance, row.HasImportance = value, true
-	return nil
-}
-
-func (c npzColumn) text(text string, row *Row, joined *outcome) error {
-	if c.field != "action" && len(text) > MaxText {
-		return fmt.Errorf("%w: %d bytes, expected at most %d", ErrTooLong, len(text), MaxText)
-	}
-	switch c.field {
-	case "id":
-		row.ID = TextID(text)
-	case "action":
-		row.Action, row.HasAction = text, text != "" // an array has no other way to leave one out
-	case "session":
-		row.Session = text
-	case "source":
-		row.Source = text
-	case "label":
-		if text != "" {
-			return joined.setLabel(text)
-		}
+		return setText(c.field, text, row, joined)
 	}
 	return nil
 }
@@ -224,7 +207,7 @@ func (r *npzReader) Done() int64 { return r.done.Load() }
 func (r *npzReader) Streaming() bool { return false }
 
 // Buffered implements Reader.
-func (r *npzReader) Buffered() bool { return r.err == nil && r.next < r.rows }
+func (r *npzReader) Buffered() bool { return true }
 
 // Close implements Reader.
 func (r *npzReader) Close() error { return errors.Join(r.closeArrays(), r.in.Close()) }

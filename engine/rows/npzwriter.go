@@ -7,9 +7,6 @@ import (
 	"github.com/fdqc-cockpit/fdqc/checkpoints/npy"
 )
 
-// spoolCheck is how many rows may go by before an error of the spool is noticed.
-const spoolCheck = 1024
-
 // archiveSink spools columns and writes them to the output as one .npz at Commit.
 type archiveSink struct {
 	*Output
@@ -58,7 +55,7 @@ func dtypeOf(kind npy.Kind) npy.DType {
 	return npy.DType{Kind: npy.Text}
 }
 
-// kind is the element type of the field's array.
+// kind is the element type of the field's array. Ids are integers until one comes that is none.
 func (f Field) kind() npy.Kind {
 	var r Result
 	if _, ok := f.number(&r); ok {
@@ -67,29 +64,10 @@ func (f Field) kind() npy.Kind {
 	if _, ok := f.flag(&r); ok {
 		return npy.Bool
 	}
-	if _, ok := f.integer(&r); ok || f == FieldViolations {
-		return npy.Int
+	if _, ok := f.text(&r); ok {
+		return npy.Text
 	}
-	return npy.Text
-}
-
-// idColumn holds ids as texts until it is known whether all are integers that fit an int64.
-type idColumn struct {
-	*npy.Column
-	texts bool // some are not
-}
-
-func (c *idColumn) add(id ID) {
-	if _, ok := id.Int64(); !ok {
-		c.texts = true
-	}
-	c.AppendText(id.String())
-}
-
-func (c *idColumn) finish() {
-	if !c.texts {
-		c.TextAsInt64()
-	}
+	return npy.Int
 }
 
 // npzWriter writes one array a field, and violation_names.
@@ -97,8 +75,12 @@ type npzWriter struct {
 	archiveSink
 	fields  []Field
 	columns []*npy.Column // beside fields
-	id      *idColumn     // nil when id is not asked for
-	rows    int64
+	texts   bool          // ids are texts
+
+	// Of one column of the results in hand, used again.
+	numbers  []float32
+	flags    []bool
+	integers []int64
 }
 
 var _ Writer = (*npzWriter)(nil)
@@ -118,10 +100,7 @@ func (w *npzWriter) open(o WriterOptions) error {
 			return err
 		}
 		w.columns = append(w.columns, c)
-		switch f {
-		case FieldID:
-			w.id = &idColumn{Column: c}
-		case FieldViolations:
+		if f == FieldViolations {
 			names, err := w.column("violation_names", dtypeOf(npy.Text), 0)
 			if err != nil {
 				return err
@@ -135,23 +114,32 @@ func (w *npzWriter) open(o WriterOptions) error {
 }
 
 func (w *npzWriter) Write(results []Result) error {
-	for i := range results {
-		for j, f := range w.fields {
-			w.add(w.columns[j], f, &results[i])
-		}
-		w.rows++
-		if w.rows%spoolCheck == 0 || i == len(results)-1 {
-			if err := w.spoolError(); err != nil {
-				return err
+	for i, f := range w.fields {
+		c := w.columns[i]
+		switch f.kind() {
+		case npy.Float:
+			w.numbers = w.numbers[:0]
+			for j := range results {
+				v, _ := f.number(&results[j])
+				w.numbers = append(w.numbers, v)
 			}
+			c.AppendFloat32(w.numbers...)
+		case npy.Bool:
+			w.flags = w.flags[:0]
+			for j := range results {
+				v, _ := f.flag(&results[j])
+				w.flags = append(w.flags, v)
+			}
+			c.AppendBool(w.flags...)
+		case npy.Text:
+			for j := range results {
+				text, _ := f.text(&results[j])
+				c.AppendText(text)
+			}
+		default:
+			w.writeIntegers(c, f, results)
 		}
-	}
-	return nil
-}
-
-// spoolError tells early of a full disk.
-func (w *npzWriter) spoolError() error {
-	for _, c := range w.columns {
+		// A full disk is told of early.
 		if err := c.Err(); err != nil {
 			return fmt.Errorf("write %s: %w", w.Name, err)
 		}
@@ -159,26 +147,30 @@ func (w *npzWriter) spoolError() error {
 	return nil
 }
 
-func (w *npzWriter) add(c *npy.Column, f Field, r *Result) {
-	if v, ok := f.number(r); ok {
-		c.AppendFloat32(v)
-	} else if v, ok := f.flag(r); ok {
-		c.AppendBool(v)
-	} else if v, ok := f.integer(r); ok {
-		c.AppendInt64(v)
-	} else if v, ok := f.text(r); ok {
-		c.AppendText(v)
-	} else if f == FieldID {
-		w.id.add(r.ID)
-	} else {
-		c.AppendInt64(r.ViolationMask)
+// writeIntegers writes pattern ids, violations, or ids for as long as all are integers.
+func (w *npzWriter) writeIntegers(c *npy.Column, f Field, results []Result) {
+	w.integers = w.integers[:0]
+	for i := range results {
+		r := &results[i]
+		v, known := f.integer(r)
+		switch {
+		case known:
+		case f == FieldViolations:
+			v = r.ViolationMask
+		default:
+			if v, known = r.ID.Int64(); !known && !w.texts {
+				c.AppendInt64(w.integers...)
+				c.ToText()
+				w.texts = true
+			}
+			if w.texts {
+				c.AppendText(r.ID.String())
+				continue
+			}
+		}
+		w.integers = append(w.integers, v)
 	}
-}
-
-// Commit settles the type of the ids and writes the archive.
-func (w *npzWriter) Commit() error {
-	if w.id != nil && !w.over {
-		w.id.finish()
+	if len(w.integers) > 0 && !(f == FieldID && w.texts) {
+		c.AppendInt64(w.integers...)
 	}
-	return w.archiveSink.Commit()
 }

@@ -30,8 +30,11 @@ type PatternWriter interface {
 
 // NewPatternWriter writes patterns of width numbers in the format of out's name. It owns out.
 func NewPatternWriter(out *Output, width int, spoolDir string) (PatternWriter, error) {
-	if out.format != npzArchive {
+	switch out.format {
+	case jsonl:
 		return &jsonlPatterns{out: lineSink{Output: out}, width: width}, nil
+	case parquetTable:
+		return newParquetPatterns(out, width, spoolDir)
 	}
 	w := &npzPatterns{archiveSink: archiveSink{Output: out, archive: npy.NewArchiveWriter(spoolDir)}, width: width}
 	for _, c := range []struct {

@@ -8,19 +8,22 @@ import (
 	"strings"
 )
 
-// Reader gives the rows of one input in order.
+// Reader gives the rows of one input in order, some at a time.
 type Reader interface {
-	// Next fills row. io.EOF ends; a *RowError refuses this row only; any other error is final.
-	Next(row *Row) error
-	// Close ends a Next that waits, where the system can, and gives the input back. Standard input stays open.
+	// Wait returns when Append need not wait for a pipe or a terminal.
+	Wait()
+	// Append adds at least one and at most limit rows to b, refused ones as entries with an Err. An error, io.EOF at the
+	// end, is final and given each time; rows may have been added before it.
+	Append(b *RowBatch, limit int) error
+	// Close ends a Wait, where the system can, and gives the input back. Standard input stays open.
 	Close() error
-	// Size is what Done counts up to: bytes of .jsonl, rows of .npy and .npz; -1 when unknown.
+	// Size is what Done counts up to: bytes of .jsonl, rows of the other formats; -1 when unknown.
 	Size() int64
 	// Done is how much has been read so far.
 	Done() int64
 	// Streaming tells that the input is no regular file (a pipe, a terminal): rows are wanted as they arrive.
 	Streaming() bool
-	// Buffered tells that a further row has arrived whole, so that Next will not wait.
+	// Buffered tells that a further row has arrived whole, so that Wait will not wait.
 	Buffered() bool
 }
 
@@ -38,7 +41,11 @@ const (
 	jsonl format = iota
 	npyArray
 	npzArchive
+	parquetTable
 )
+
+// knownInputs are the extensions of inputs, for messages.
+const knownInputs = ".jsonl, .npy, .npz or .parquet"
 
 // formatOf goes by the extension. Standard input and output, and devices and pipes whose name says nothing, are JSON
 // Lines.
@@ -52,7 +59,7 @@ func formatOf(path string, regular bool, known string) (format, error) {
 	case ".npz":
 		return npzArchive, nil
 	case ".parquet":
-		return 0, fmt.Errorf("%s: %w: .parquet is not supported in this version, expected %s", path, ErrFormat, known)
+		return parquetTable, nil
 	}
 	if path == "-" || !regular || strings.HasPrefix(path, "/dev/") {
 		return jsonl, nil
@@ -75,7 +82,7 @@ func Open(path string, o Options) (Reader, error) {
 }
 
 func open(path string, in *input, o Options) (Reader, error) {
-	layout, err := formatOf(path, in.regular, ".jsonl, .npy or .npz")
+	layout, err := formatOf(path, in.regular, knownInputs)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +97,8 @@ func open(path string, in *input, o Options) (Reader, error) {
 		return newNPY(in, o)
 	case npzArchive:
 		return newNPZ(in, o.Kind)
+	case parquetTable:
+		return newParquet(in, o.Kind)
 	}
 	return newJSONL(in, o.Kind), nil
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Result is one verdict as it is written. A number that is NaN goes out as null in .jsonl and NaN in .npz.
+// Result is one verdict as it is written. A number that is NaN goes out as NaN in .npz and as null elsewhere.
 type Result struct {
 	ID       ID
 	Approved bool
@@ -18,10 +18,23 @@ type Result struct {
 	MatchedSafe, MatchedUnsafe       bool
 	NearestSafe, NearestUnsafe       int64 // pattern ids; negative for none, which goes out as null, or -1
 	RequiresApproval, RequiresHuman  bool
-	Violations                       []string // texts, for .jsonl
-	ViolationMask                    int64    // the same as bits, for .npz
-	Reason                           string
+	ViolationMask                    int64  // the violations as bits, for .npz
+	Texts                            Texts  // nil for none
 	Error                            string // why the row was refused; "" for a row that was judged
+}
+
+// Texts are what a verdict says in words. They are made when a field that is written asks for them.
+type Texts interface {
+	SafetyViolations() []string
+	Reason() string
+}
+
+// violations are the texts of the violations.
+func (r *Result) violations() []string {
+	if r.Texts == nil {
+		return nil
+	}
+	return r.Texts.SafetyViolations()
 }
 
 // Refused is the result of a row that was not judged: not approved, blocked, without numbers.
@@ -128,7 +141,10 @@ func (f Field) text(r *Result) (string, bool) {
 	case FieldDecision:
 		return r.Decision, true
 	case FieldReason:
-		return r.Reason, true
+		if r.Texts == nil {
+			return "", true
+		}
+		return r.Texts.Reason(), true
 	case FieldError:
 		return r.Error, true
 	}

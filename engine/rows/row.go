@@ -44,13 +44,13 @@ const (
 	Unsafe Side = "unsafe"
 )
 
-// Row is one row of input. When Next returns a *RowError, Number, Op and ID still hold what could be read of the row.
+// Row is one row of input. Of a refused one, Number, Op and ID hold what could be read of it.
 type Row struct {
-	Number int64 // line (from 1) in .jsonl, row (from 0) in .npy and .npz
+	Number int64 // line (from 1) in .jsonl, row (from 0) in other formats
 	Op     Op
 	ID     ID
 
-	Embedding []float32 // 1 to MaxWidth finite numbers, or empty; valid until the reader's next Next
+	Embedding []float32 // 1 to MaxWidth finite numbers, or empty; valid until the batch's Release
 	Action    string    // kept beside an embedding too
 	HasAction bool
 
@@ -106,12 +106,12 @@ func (o *outcome) apply(row *Row) *fieldError {
 	return nil
 }
 
-// complete checks that the row has what its op needs.
-func complete(row *Row) *fieldError {
+// complete checks that the row, with an embedding of width numbers, has what its op needs.
+func complete(row *Row, width int) *fieldError {
 	if row.Op == OpImportance {
 		return nil // the decoder has checked its three fields
 	}
-	if len(row.Embedding) == 0 && row.Action == "" {
+	if width == 0 && row.Action == "" {
 		if row.HasAction {
 			return &fieldError{"action", fmt.Errorf("%w: an empty text, expected an action or an embedding", ErrMissing)}
 		}
@@ -130,8 +130,7 @@ type widthGuard struct {
 	number int64
 }
 
-func (g *widthGuard) check(row *Row, unit string) *fieldError {
-	width := len(row.Embedding)
+func (g *widthGuard) check(row *Row, width int, unit string) *fieldError {
 	if g.mixed || width == 0 {
 		return nil
 	}

@@ -24,6 +24,9 @@ type Output struct {
 	format format
 }
 
+// knownOutputs are the extensions of outputs, for messages.
+const knownOutputs = ".jsonl, .npz or .parquet"
+
 // CreateOutput opens path for results. "-" is stdout, a device, pipe or socket is written directly, and a regular or new
 // file goes through atomic, which makes a file that appears when committed. Names that tell of no known format are
 // ErrFormat, before anything is made.
@@ -37,9 +40,9 @@ func CreateOutput(path string, stdout io.Writer, atomic func(path string) (Sink,
 		return nil, fmt.Errorf("create output %s: it is a directory, expected a file name", path)
 	}
 	direct := exists && (!info.Mode().IsRegular() || isDescriptor(path))
-	layout, err := formatOf(path, path != "-" && !direct, ".jsonl or .npz")
+	layout, err := formatOf(path, path != "-" && !direct, knownOutputs)
 	if err == nil && layout == npyArray {
-		err = fmt.Errorf("%s: %w: .npy holds one array only, expected .jsonl or .npz", path, ErrFormat)
+		err = fmt.Errorf("%s: %w: .npy holds one array only, expected %s", path, ErrFormat, knownOutputs)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create output: %w", err)

@@ -39,9 +39,8 @@ func TestOutputRefuses(t *testing.T) {
 		says       string
 	}{
 		{"directory", "", nil, "it is a directory"},
-		{"parquet", "a.parquet", ErrFormat, "not supported in this version"},
 		{"npy", "a.npy", ErrFormat, "one array only"},
-		{"unknown", "a.txt", ErrFormat, `".txt", expected .jsonl or .npz`},
+		{"unknown", "a.txt", ErrFormat, `".txt", expected .jsonl, .npz or .parquet`},
 		{"no folder", "none/a.jsonl", fs.ErrNotExist, "none"},
 	}
 	for _, c := range cases {

@@ -23,19 +23,22 @@ type WriterOptions struct {
 	Fields []Field
 	// ViolationNames name the bits of Result.ViolationMask, lowest first; written to .npz.
 	ViolationNames []string
-	// SpoolDir takes the temporary files of .npz; "" is the system's folder for them.
+	// SpoolDir takes the temporary files of .npz and .parquet; "" is the system's folder for them.
 	SpoolDir string
 }
 
-// NewWriter writes in the format of out's name: JSON Lines or .npz. It owns out.
+// NewWriter writes in the format of out's name: JSON Lines, .npz or .parquet. It owns out.
 func NewWriter(out *Output, o WriterOptions) (Writer, error) {
 	if len(o.Fields) == 0 {
 		for f := range fieldCount {
 			o.Fields = append(o.Fields, f)
 		}
 	}
-	if out.format == npzArchive {
+	switch out.format {
+	case npzArchive:
 		return newNPZWriter(out, o)
+	case parquetTable:
+		return newParquetWriter(out, o)
 	}
 	return &jsonlWriter{out: lineSink{Output: out}, fields: o.Fields}, nil
 }
@@ -138,7 +141,7 @@ func (f Field) appendJSON(dst []byte, r *Result) []byte {
 		return r.ID.AppendJSON(dst)
 	}
 	dst = append(dst, '[')
-	for i, text := range r.Violations {
+	for i, text := range r.violations() {
 		if i > 0 {
 			dst = append(dst, ',')
 		}

@@ -24,6 +24,15 @@ import (
 
 func atomicFile(path string) (Sink, error) { return checkpoints.Create(path, 0o600) }
 
+// said are texts made beforehand.
+type said struct {
+	violations []string
+	reason     string
+}
+
+func (s said) SafetyViolations() []string { return s.violations }
+func (s said) Reason() string             { return s.reason }
+
 func sampleResults() []Result {
 	return []Result{
 		{
@@ -32,7 +41,7 @@ func sampleResults() []Result {
 		},
 		{
 			ID: IntID(7), Decision: "review", RiskScore: 0.8, RawRisk: 1.35, RequiresApproval: true, RequiresHuman: true, NearestSafe: 5,
-			NearestUnsafe: 9, MatchedUnsafe: true, Violations: []string{"High entropy: 0.900 > 0.70", "x \"quoted\"\n"}, ViolationMask: 3, Reason: "日本",
+			NearestUnsafe: 9, MatchedUnsafe: true, ViolationMask: 3, Texts: said{[]string{"High entropy: 0.900 > 0.70", "x \"quoted\"\n"}, "日本"},
 		},
 		Refused(ID{}, errors.New("a.jsonl, line 3: bad")),
 	}

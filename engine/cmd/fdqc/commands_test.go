@@ -193,3 +193,32 @@ func TestMissingLibTorchIsFoundFirst(t *testing.T) {
 		})
 	}
 }
+
+// TestParquet: a table in, a table out; the memory as a table.
+func TestParquet(t *testing.T) {
+	needLibTorch(t)
+	table, err := filepath.Abs("../../rows/testdata/lists.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder(t, nil)
+	got := fdqc(t, "", "validate", "--input", table, "--output", "out.parquet")
+	if got.code != exitUsage || !strings.Contains(got.errors, "lists.parquet, row 1") {
+		t.Errorf("exit %d, %s, want %d and the row without an embedding", got.code, got.errors, exitUsage)
+	}
+	got = fdqc(t, "", "validate", "--input", table, "--output", "out.parquet", "--on-error", "skip", "--fields", "id,decision")
+	if got.code != exitDone || !strings.Contains(got.errors, "judged 3 rows") {
+		t.Errorf("exit %d, %s", got.code, got.errors)
+	}
+	if got := fdqc(t, "", "record", "--input", table, "--on-error", "skip"); got.code != exitDone || !strings.Contains(got.errors, "2 stored, 1 refused") {
+		t.Errorf("record: exit %d, %s", got.code, got.errors)
+	}
+	if got := fdqc(t, "", "memory", "export", "--output", "memory.parquet"); got.code != exitDone {
+		t.Errorf("export: exit %d, %s", got.code, got.errors)
+	}
+	for _, name := range []string{"out.parquet", "memory.parquet"} {
+		if data, err := os.ReadFile(name); err != nil || !strings.HasPrefix(string(data), "PAR1") || !strings.HasSuffix(string(data), "PAR1") {
+			t.Errorf("%s: got %d bytes, %v, want a whole table", name, len(data), err)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -26,16 +27,27 @@ type judge struct {
 	warned   bool
 
 	// Of the batch in hand, used again.
-	batch    engine.Batch
-	flat     []float32
-	members  []int // entry of each row of the batch
-	verdicts []engine.Verdict
-	results  []rows.Result
+	batch   engine.Batch
+	flat    []float32
+	members []int // row of the input of each row of the batch
 }
 
-// refuse says that an entry cannot be judged, with its place in the input.
-func (j *judge) refuse(e *rows.Entry, field string, why error) *rows.RowError {
-	return &rows.RowError{File: j.file, Unit: j.unit, Number: e.Number, Field: field, Err: why}
+// answers are the results of some rows, and the verdicts that their texts are
+// made from.
+type answers struct {
+	results  []rows.Result
+	verdicts []engine.Verdict
+}
+
+// grow makes room for the verdicts of n rows.
+func (a *answers) grow(n int) []engine.Verdict {
+	a.verdicts = slices.Grow(a.verdicts[:0], n)[:n]
+	return a.verdicts
+}
+
+// refuse says that a row cannot be judged, with its place in the input.
+func (j *judge) refuse(number int64, field string, why error) *rows.RowError {
+	return &rows.RowError{File: j.file, Unit: j.unit, Number: number, Field: field, Err: why}
 }
 
 // embedding is what an entry is judged by, and whether it is a hash of text.
@@ -46,7 +58,7 @@ func (j *judge) embedding(e *rows.Entry) (values []float32, hash bool, refusal *
 	case len(e.Embedding) > 0:
 		return e.Embedding, false, nil
 	case !j.hashText:
-		return nil, false, j.refuse(e, "action", errNoEncoder)
+		return nil, false, j.refuse(e.Number, "action", errNoEncoder)
 	}
 	if !j.warned {
 		j.warned = true
@@ -55,67 +67,109 @@ func (j *judge) embedding(e *rows.Entry) (values []float32, hash bool, refusal *
 	return models.HashEmbedding(e.Action, j.engine.Config().Safety.WorkspaceDim), true, nil
 }
 
-// validate judges entries and answers one result each. When a row is refused
-// and rows are not to be skipped, the results end before it and the refusal
-// is the error. The results are valid until the next call.
-func (j *judge) validate(ctx context.Context, entries []rows.Entry) ([]rows.Result, error) {
+// validate judges the rows from..to-1 of a batch and answers one result each
+// in into. When a row is refused and rows are not to be skipped, the results
+// end before it and the refusal is the error.
+func (j *judge) validate(ctx context.Context, rs *rows.RowBatch, from, to int, into *answers) error {
+	into.results = into.results[:0]
+	if width := rs.Bare(); width > 0 {
+		b := engine.Batch{Embeddings: rs.Numbers(from, to), Width: width}
+		verdicts := into.grow(to - from)
+		if err := j.engine.ValidateInto(ctx, b, verdicts); err != nil {
+			return err
+		}
+		for i := range verdicts {
+			if err := j.answer(rs, from+i, &verdicts[i], into, len(into.results)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	stop := j.gather(rs, from, to, into)
+	if len(j.members) > 0 {
+		verdicts := into.grow(len(j.members))
+		if err := j.engine.ValidateInto(ctx, j.batch, verdicts); err != nil {
+			into.results = into.results[:0]
+			return err
+		}
+		for k, i := range j.members {
+			if err := j.answer(rs, i, &verdicts[k], into, i-from); err != nil {
+				return err
+			}
+		}
+	}
+	if stop != nil {
+		return stop
+	}
+	return nil
+}
+
+// gather makes the batch of the rows that are not refused, and answers for
+// those that are; at the first one, if rows are not to be skipped, it stops.
+func (j *judge) gather(rs *rows.RowBatch, from, to int, into *answers) (stop *rows.RowError) {
 	b := &j.batch
 	j.flat, j.members = j.flat[:0], j.members[:0]
 	b.Widths, b.Sessions, b.BasicChecks, b.HashText = b.Widths[:0], b.Sessions[:0], b.BasicChecks[:0], b.HashText[:0]
-	j.results = j.results[:0]
-	var stop *rows.RowError
-	for i := range entries {
-		e := &entries[i]
+	hashes := false // so that the numbers as they were read are not all there is
+	end := to
+	for i := from; i < to; i++ {
+		e := &rs.Entries[i]
 		values, hash, refusal := j.embedding(e)
 		if refusal != nil {
 			if !j.skip {
-				stop = refusal
+				stop, end = refusal, i
 				break
 			}
-			j.results = append(j.results, rows.Refused(e.ID, refusal))
+			into.results = append(into.results, rows.Refused(e.ID, refusal))
 			continue
 		}
-		j.results = append(j.results, rows.Result{ID: e.ID})
+		into.results = append(into.results, rows.Result{})
+		if hash && !hashes {
+			hashes = true
+			j.flat = append(j.flat, rs.Numbers(from, i)...)
+		}
+		if hashes {
+			j.flat = append(j.flat, values...)
+		}
 		j.members = append(j.members, i)
-		j.flat = append(j.flat, values...)
 		b.Widths = append(b.Widths, len(values))
 		b.Sessions = append(b.Sessions, e.Session)
 		b.BasicChecks = append(b.BasicChecks, e.BasicChecks)
 		b.HashText = append(b.HashText, hash)
 	}
-	if len(j.members) > 0 {
-		b.Embeddings = j.flat
-		if cap(j.verdicts) < len(j.members) {
-			j.verdicts = make([]engine.Verdict, len(j.members))
-		}
-		verdicts := j.verdicts[:len(j.members)]
-		if err := j.engine.ValidateInto(ctx, *b, verdicts); err != nil {
-			return nil, err
-		}
-		for k, i := range j.members {
-			if why := verdicts[k].Status.Err(); why != nil {
-				refusal := j.refuse(&entries[i], "embedding", why)
-				if !j.skip {
-					return j.results[:i], refusal
-				}
-				j.results[i] = rows.Refused(entries[i].ID, refusal)
-				continue
-			}
-			j.results[i] = result(entries[i].ID, &verdicts[k])
-		}
+	b.Embeddings = j.flat
+	if !hashes {
+		b.Embeddings = rs.Numbers(from, end)
 	}
-	if stop != nil {
-		return j.results, stop
+	return stop
+}
+
+// answer puts the result of a row at a place of the results, which may be
+// their end. A row that the engine refused ends them unless it is skipped.
+func (j *judge) answer(rs *rows.RowBatch, row int, v *engine.Verdict, into *answers, at int) error {
+	if at == len(into.results) {
+		into.results = append(into.results, rows.Result{})
 	}
-	return j.results, nil
+	why := v.Status.Err()
+	if why == nil {
+		fill(&into.results[at], rs.ID(row), v)
+		return nil
+	}
+	refusal := j.refuse(rs.Number(row), "embedding", why)
+	if !j.skip {
+		into.results = into.results[:at]
+		return refusal
+	}
+	into.results[at] = rows.Refused(rs.ID(row), refusal)
+	return nil
 }
 
 // violationNames name the bits of engine.Violation, lowest first.
 var violationNames = []string{"high_entropy", "low_coherence", "high_novelty"}
 
-// result is a verdict as it is written.
-func result(id rows.ID, v *engine.Verdict) rows.Result {
-	r := rows.Result{
+// fill makes a result of a verdict, which must stay while the result is used.
+func fill(r *rows.Result, id rows.ID, v *engine.Verdict) {
+	*r = rows.Result{
 		ID: id, Approved: v.Approved, Decision: v.Decision.String(),
 		RiskScore: v.RiskScore, RawRisk: v.RawRisk, BaseRisk: v.BaseRisk,
 		Entropy: v.Entropy, Coherence: v.Coherence, Novelty: v.Novelty,
@@ -123,10 +177,8 @@ func result(id rows.ID, v *engine.Verdict) rows.Result {
 		MatchedSafe: v.MatchedSafe, MatchedUnsafe: v.MatchedUnsafe,
 		NearestSafe: v.NearestSafe, NearestUnsafe: v.NearestUnsafe,
 		RequiresApproval: v.RequiresApproval, RequiresHuman: v.RequiresHuman,
-		Violations: v.SafetyViolations(), ViolationMask: int64(v.Violations),
-		Reason: v.Reason(),
+		ViolationMask: int64(v.Violations), Texts: v,
 	}
-	return r
 }
 
 // outcomes turns entries into outcomes. refusals has an element for each

@@ -37,7 +37,7 @@ func (a *app) memoryCommand() *cobra.Command {
 	}
 	export := &cobra.Command{
 		Use:     "export --output FILE",
-		Short:   "Write the patterns: .jsonl or .npz",
+		Short:   "Write the patterns: .jsonl, .npz or .parquet",
 		Example: "  fdqc memory export --output patterns.npz",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.withEngine(c, []engine.Option{engine.ReadOnly()}, func(_ context.Context, s *session) error {

@@ -47,7 +47,7 @@ func (p *progress) finish() {
 // unitOf is what rows are counted in, in messages about a file.
 func unitOf(path string) string {
 	switch strings.ToLower(filepath.Ext(path)) {
-	case ".npy", ".npz":
+	case ".npy", ".npz", ".parquet":
 		return "row"
 	default:
 		return "line"

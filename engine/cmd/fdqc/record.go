@@ -110,7 +110,7 @@ func (a *app) recordBatch(ctx context.Context, j *judge, entries []rows.Entry) (
 		line.Side, line.Result, line.Durable, line.Reason = rows.Side(r.Side.String()), string(r.Result), r.Durable, r.Reason
 		if r.Result == engine.Stored {
 			line.Sequence, line.PatternID = r.Sequence, r.PatternID
-		} else if refusal := j.refuse(&entries[i], "embedding", errors.New(r.Reason)); !j.skip && stop == nil {
+		} else if refusal := j.refuse(entries[i].Number, "embedding", errors.New(r.Reason)); !j.skip && stop == nil {
 			stop = refusal
 		}
 		lines = append(lines, line)

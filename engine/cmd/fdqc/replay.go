@@ -52,6 +52,8 @@ func (a *app) replay(ctx context.Context, s *session, input, output string) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, writer.Abort()) }()
+	out := newBehind(writer)
+	defer func() { _ = out.finish() }() // before Abort; its error was returned
 	j := a.newJudge(s.engine, s.logger, input)
 	bar := a.newProgress(reader, input)
 	start := time.Now()
@@ -62,23 +64,25 @@ func (a *app) replay(ctx context.Context, s *session, input, output string) (err
 			break
 		}
 		if err != nil {
-			return err
+			return errors.Join(out.finish(), err)
 		}
-		for entries := batch.Entries; len(entries) > 0; {
-			run := 1
-			for run < len(entries) && entries[run].Op == entries[0].Op {
-				run++
+		for from, to := 0, 1; from < len(batch.Entries); from, to = to, to+1 {
+			op := batch.Entries[from].Op
+			for to < len(batch.Entries) && batch.Entries[to].Op == op {
+				to++
 			}
-			counts[entries[0].Op] += int64(run)
-			if err := a.replayRun(ctx, j, entries[:run], writer); err != nil {
-				return err
+			counts[op] += int64(to - from)
+			if err := a.replayRun(ctx, j, batch, from, to, out); err != nil {
+				return errors.Join(out.finish(), err)
 			}
-			entries = entries[run:]
 		}
 		batch.Release()
 		bar.update()
 	}
 	bar.finish()
+	if err := out.finish(); err != nil {
+		return err
+	}
 	if err := writer.Commit(); err != nil {
 		return err
 	}
@@ -87,12 +91,19 @@ func (a *app) replay(ctx context.Context, s *session, input, output string) (err
 	return nil
 }
 
-// replayRun carries out consecutive operations of one kind.
-func (a *app) replayRun(ctx context.Context, j *judge, entries []rows.Entry, writer rows.Writer) error {
+// replayRun carries out the operations from..to-1 of a batch, which are of one
+// kind.
+func (a *app) replayRun(ctx context.Context, j *judge, batch *rows.RowBatch, from, to int, out *behind) error {
+	entries := batch.Entries[from:to]
 	switch entries[0].Op {
 	case rows.OpValidate:
-		results, stop := j.validate(ctx, entries)
-		return errors.Join(writer.Write(results), stop)
+		answers, err := out.next()
+		if err != nil {
+			return err
+		}
+		stop := j.validate(ctx, batch, from, to, answers)
+		out.write(answers)
+		return stop
 	case rows.OpRecord:
 		_, stop, err := a.recordBatch(ctx, j, entries)
 		return errors.Join(err, stop)
@@ -110,7 +121,7 @@ func (a *app) replayRun(ctx context.Context, j *judge, entries []rows.Entry, wri
 				side = memory.Safe
 			}
 			if err := j.engine.SetImportance(ctx, side, int(e.Index), e.Value); err != nil {
-				return j.refuse(e, "index", err)
+				return j.refuse(e.Number, "index", err)
 			}
 		}
 		return nil

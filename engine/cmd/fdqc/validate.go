@@ -20,9 +20,9 @@ func (a *app) validateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "validate --input FILE --output FILE",
 		Short: "Judge actions in batches",
-		Long: `Judges the actions of --input (.jsonl, .npy, .npz; - is standard input) and
-writes a verdict each to --output (.jsonl, .npz; - is standard output), in
-input order. The pattern memory is that of the data directory, or of the files
+		Long: `Judges the actions of --input (.jsonl, .npy, .npz, .parquet; - is standard
+input) and writes a verdict each to --output (.jsonl, .npz, .parquet; - is
+standard output), in input order. The pattern memory is that of the data directory, or of the files
 named. The moved states of sessions are not saved.
 
 A row that is refused (NaN, infinity, wrong width, bad JSON) ends the command
@@ -30,6 +30,7 @@ with its line number; with --on-error skip it is a verdict that blocks.
 A regular output file appears under its name only when complete.`,
 		Example: `  fdqc validate --input actions.jsonl --output verdicts.jsonl
   fdqc validate --input embeddings.npy --output verdicts.npz --fields id,risk_score,decision
+  fdqc validate --input actions.parquet --output verdicts.parquet
   tail -f actions.jsonl | fdqc validate --input - --output -
   fdqc validate --input plan.jsonl --output - --fail-on block`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -81,13 +82,20 @@ func parseFailOn(value string) (*engine.Decision, error) {
 // tally counts what validate answered.
 type tally struct {
 	rows, approved, refused int64
-	decisions               map[string]int64
+	allow, review, block    int64
 }
 
 func (t *tally) add(results []rows.Result) {
+	t.rows += int64(len(results))
 	for i := range results {
-		t.rows++
-		t.decisions[results[i].Decision]++
+		switch results[i].Decision {
+		case engine.Allow.String():
+			t.allow++
+		case engine.Review.String():
+			t.review++
+		default:
+			t.block++
+		}
 		if results[i].Approved {
 			t.approved++
 		}
@@ -109,7 +117,10 @@ func (a *app) validate(ctx context.Context, s *session, input, labels, output st
 	}
 	defer func() { err = errors.Join(err, writer.Abort()) }()
 
-	count := tally{decisions: map[string]int64{}}
+	out := newBehind(writer)
+	defer func() { _ = out.finish() }() // before Abort; its error was returned
+
+	var count tally
 	j := a.newJudge(s.engine, s.logger, input)
 	bar := a.newProgress(reader, input)
 	start := time.Now()
@@ -119,29 +130,34 @@ func (a *app) validate(ctx context.Context, s *session, input, labels, output st
 			break
 		}
 		if err != nil {
+			return errors.Join(out.finish(), err)
+		}
+		answers, err := out.next()
+		if err != nil {
 			return err
 		}
-		results, stop := j.validate(ctx, batch.Entries)
-		count.add(results)
-		if err := writer.Write(results); err != nil {
-			return err
-		}
+		stop := j.validate(ctx, batch, 0, batch.Len(), answers)
+		count.add(answers.results)
+		out.write(answers)
 		if stop != nil {
-			return stop
+			return errors.Join(out.finish(), stop)
 		}
 		batch.Release()
 		bar.update()
 	}
 	bar.finish()
+	if err := out.finish(); err != nil {
+		return err
+	}
 	if err := writer.Commit(); err != nil {
 		return err
 	}
 	a.summary(s, "judged", count.rows, fmt.Sprintf("%d approved (%d allow, %d review, %d block), %d refused",
-		count.approved, count.decisions["allow"], count.decisions["review"], count.decisions["block"], count.refused), time.Since(start))
+		count.approved, count.allow, count.review, count.block, count.refused), time.Since(start))
 	if failOn != nil {
-		met := count.decisions["block"]
+		met := count.block
 		if *failOn == engine.Review {
-			met += count.decisions["review"]
+			met += count.review
 		}
 		if met > 0 {
 			return &failOnError{*failOn, met}
