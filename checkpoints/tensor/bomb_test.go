@@ -43,6 +43,9 @@ func puts(id int) string {
 // TestBombs reads files that ask for much: whatever becomes of them, all that is ever allocated, and not only what is in
 // use at a time, stays within 64 MiB beside the file itself. -v shows memory and time of each.
 func TestBombs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("what is allocated is measured without the race detector, which allocates more")
+	}
 	const mega = 1 << 20
 	repeat := strings.Repeat
 	text := func(n int) string {
