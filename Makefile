@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 BUILD ?= build
 override BUILD := $(abspath $(BUILD))
 BENCHFLAGS ?=
+BUDGETFLAGS ?=
 FUZZTIME ?= 10m
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -106,7 +107,7 @@ lint: tools ## run the linters of Go, shell and Python; findings are errors
 	$$tools/golangci-lint run ./...; \
 	$$tools/golangci-lint fmt --diff ./...; \
 	$$tools/shellcheck $$(grep -d skip -lE '^#!/usr/bin/env (ba)?sh' scripts/* .ci/*); \
-	$$tools/ruff check --no-cache .; \
+	$$tools/ruff check --no-cache . scripts/budgets; \
 	echo "lint: no findings"
 
 .PHONY: soak
@@ -120,8 +121,14 @@ fuzz: build peers ## run every fuzz target for FUZZTIME
 # ---- measurement ----
 
 .PHONY: bench
-bench: build peers ## measure rows per second beside a vectorised PyTorch program
-	@$(with_shim) $(with_peers) $(BUILD)/fdqc bench --output $(BUILD)/bench.json $(BENCHFLAGS)
+bench: build peers ## measure this machine, beside PyTorch, FAISS, SciPy; BENCHFLAGS=--quick
+	@$(with_shim) $(with_peers) $(BUILD)/fdqc bench --json $(BUILD)/bench.json --html $(BUILD)/bench.html $(BENCHFLAGS)
+
+.PHONY: budgets
+budgets: shim ## count instructions and allocations of the kernels, and hold them to their budgets
+	@scripts/prerequisites tests
+	@$(native) shim-count | $(short)
+	@scripts/budgets $(BUILD) $(BUDGETFLAGS)
 
 .PHONY: clean
 clean: ## remove what was built here; the cache folder stays

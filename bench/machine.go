@@ -19,9 +19,9 @@ type Machine struct {
 	Load float64 `json:"load"`
 }
 
-// busy tells whether others were computing when the run began, so that its
+// Busy tells whether others were computing when the run began, so that its
 // figures say less.
-func (m *Machine) busy() bool { return m.Load > 0.5*float64(m.CPUs) }
+func (m *Machine) Busy() bool { return m.Load > 0.5*float64(m.CPUs) }
 
 // thisMachine reads what the system says; what it does not say stays empty.
 func thisMachine() Machine {

@@ -4,149 +4,235 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"time"
 )
 
-// Shape is one workload to measure.
-type Shape struct {
-	Width     int // d, of an embedding
-	Workspace int // n
-}
-
-// Options of a run. The zero value of each field means its default.
+// Options of a run.
 type Options struct {
-	Shapes     []Shape       // default: d = 8, 384, 768 at n = 8, and d = n = 384
-	BatchSizes []int         // default 1, 64, 1,024, 16,384; each divides RowCount
-	Patterns   int           // on each side; default 1,000
-	Threads    int           // of every target; default: the CPUs
-	Device     string        // of the engine; default "cpu"
-	Rounds     int           // turns of each target; default 4
-	PerTurn    time.Duration // default 250 ms
-	Python     string        // of the peers' environment; "": no peer
-	Command    string        // what the user typed, for the report
-	Progress   io.Writer     // one line a workload; nil: none
+	Plan    Plan
+	Threads int    // with which peers are started, at least those of the plan
+	Device  string // of the engine, as engine.device names it; "": cpu
+	Python  string // of the peers' environment; "": no Python peers
+	Gotorch string // path of the gotorch peer, a Program; "": none
+	Fdqc    string // path of the command, which judges files; "": no files
+	Command string // what the user typed, for the report
+	Version string // of the command, for the report
+
+	// Progress is told of each step, of which there are some in all.
+	Progress func(step, steps int, what string)
 
 	// Targets replaces the engine and the peers, for tests.
 	Targets []Target
 }
 
-// Check reports options that Run would refuse.
-func (o Options) Check() error { return o.defaults() }
+// Case is what one measurement is of.
+type Case struct {
+	Width     int `json:"d"` // of an embedding
+	Workspace int `json:"n"`
+	Patterns  int `json:"patterns_a_side"`
+	BatchSize int `json:"batch_size"`
+	Threads   int `json:"threads"`
+}
 
-// defaults fills in what was left zero, and checks the rest.
-func (o *Options) defaults() error {
-	if o.Shapes == nil {
-		o.Shapes = []Shape{{8, 8}, {384, 8}, {768, 8}, {384, 384}}
+// Result is a case as all targets did it.
+type Result struct {
+	Sweep string `json:"sweep"` // batch, patterns or threads
+	Case
+	// Difference is the largest between the targets' answers on the rows that
+	// were compared.
+	Difference float64  `json:"difference"`
+	Needs      []Need   `json:"needs"`   // of one row
+	Figures    []Figure `json:"figures"` // of the targets that do this case
+}
+
+// figure of a target, nil when it has none.
+func (r *Result) figure(target string) *Figure {
+	i := slices.IndexFunc(r.Figures, func(f Figure) bool { return f.Target == target })
+	if i < 0 {
+		return nil
 	}
-	if o.BatchSizes == nil {
-		o.BatchSizes = []int{1, 64, 1024, 16384}
-	}
-	if o.Patterns == 0 {
-		o.Patterns = 1000
-	}
-	if o.Device == "" {
-		o.Device = "cpu"
-	}
-	if o.Rounds == 0 {
-		o.Rounds = 4
-	}
-	if o.PerTurn == 0 {
-		o.PerTurn = 250 * time.Millisecond
-	}
-	if o.Progress == nil {
-		o.Progress = io.Discard
-	}
-	for _, size := range o.BatchSizes {
-		if size < 1 || RowCount%size != 0 {
-			return fmt.Errorf("bench: batch size %d does not divide the %d rows of a workload", size, RowCount)
-		}
-	}
-	if o.Patterns < 1 || o.Rounds < 1 || o.PerTurn < 0 || o.Threads < 0 {
-		return errors.New("bench: patterns, rounds, threads and time a turn must not be negative")
-	}
-	return nil
+	return &r.Figures[i]
 }
 
 // seed of every workload: any number, as long as it stays.
 const seed = 20
 
-// Run measures and answers the report. A peer that cannot be had is named in
-// Report.Missing; the engine itself that cannot is an error.
-func Run(ctx context.Context, o Options) (report *Report, err error) {
-	if err := o.defaults(); err != nil {
-		return nil, err
-	}
-	targets := o.Targets
-	report = &Report{Machine: thisMachine(), Command: o.Command, Patterns: o.Patterns, Rounds: o.Rounds, PerTurn: o.PerTurn.Seconds()}
-	if targets == nil {
-		var missing []string
-		if targets, missing, err = openTargets(ctx, &o); err != nil {
-			return nil, err
-		}
-		defer func() {
-			for _, t := range targets {
-				err = errors.Join(err, t.Close())
-			}
-		}()
-		report.Missing = missing
-	}
-	report.Threads = o.Threads
-	for _, t := range targets {
-		report.Targets = append(report.Targets, t.Name())
-	}
-	for _, shape := range o.Shapes {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		result, err := measure(ctx, &o, shape, targets)
-		if err != nil {
-			return nil, fmt.Errorf("bench: d=%d n=%d: %w", shape.Width, shape.Workspace, err)
-		}
-		report.Results = append(report.Results, result...)
-	}
-	return report, nil
+// run is a Run under way.
+type run struct {
+	*Options
+	report  *Report
+	targets []Target
+	step    int
+	work    *Workload // of the group before
 }
 
-// measure sets all targets up with one workload, checks that they answer
-// alike, and times them at every batch size.
-func measure(ctx context.Context, o *Options, shape Shape, targets []Target) ([]Result, error) {
-	w := NewWorkload(shape.Width, shape.Workspace, o.Patterns, seed)
-	var want []float32
-	worst := 0.0
-	for i, t := range targets {
-		if err := t.Setup(ctx, w); err != nil {
-			return nil, fmt.Errorf("%s: set-up: %w", t.Name(), err)
-		}
-		risks, err := t.Risk(ctx, checkedRows)
-		if err != nil {
-			return nil, fmt.Errorf("%s: check: %w", t.Name(), err)
-		}
-		if i == 0 {
-			want = risks
-		}
-		difference, err := compare(want, risks)
-		if err != nil {
-			return nil, fmt.Errorf("%s does not answer what %s does: %w", t.Name(), targets[0].Name(), err)
-		}
-		worst = max(worst, difference)
+// Run measures and answers the report. A peer that cannot be had, or that
+// fails, is named in Report.Missing; the engine itself that cannot is an
+// error, and so is a peer that answers other than the engine.
+func Run(ctx context.Context, o Options) (report *Report, err error) {
+	if err := o.Plan.check(); err != nil {
+		return nil, err
 	}
-	var results []Result
-	for _, size := range o.BatchSizes {
-		fmt.Fprintf(o.Progress, "bench: %s B=%d\n", w.Name(), size)
-		times, err := turns(ctx, targets, size, o.Rounds, o.PerTurn)
+	if o.Device == "" {
+		o.Device = "cpu"
+	}
+	o.Threads = max(o.Threads, slices.Max(o.Plan.threads()))
+	r := &run{Options: &o, targets: o.Targets, report: newReport(&o)}
+	if o.Targets == nil {
+		if r.targets, r.report.Missing, err = openTargets(ctx, &o); err != nil {
+			return nil, err
+		}
+	}
+	defer func() { err = errors.Join(err, closeAll(r.targets)) }()
+	for _, t := range r.targets {
+		r.report.Targets = append(r.report.Targets, t.Info())
+	}
+	if err := r.all(ctx); err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	return r.report, nil
+}
+
+func (r *run) all(ctx context.Context) (err error) {
+	plan, report := &r.Plan, r.report
+	if plan.Roof > 0 {
+		if report.Roofs, err = measureRoofs(ctx, nil, plan.threads(), plan.Roof, r.tell); err != nil {
+			return fmt.Errorf("roofline: %w", err)
+		}
+	}
+	for i := range plan.Groups {
+		if err := r.group(ctx, &plan.Groups[i]); err != nil {
+			return err
+		}
+	}
+	if report.Files, err = r.files(ctx); err != nil {
+		return fmt.Errorf("files: %w", err)
+	}
+	if plan.Roof > 0 {
+		if report.Roofs, err = measureRoofs(ctx, report.Roofs, plan.threads(), plan.Roof, func(string) {}); err != nil {
+			return fmt.Errorf("roofline: %w", err)
+		}
+	}
+	report.conclude()
+	return nil
+}
+
+// tell counts a step.
+func (r *run) tell(what string) {
+	if r.Progress != nil {
+		r.Progress(r.step, r.Plan.steps(), what)
+	}
+	r.step++
+}
+
+// group sets the targets up with one workload, checks that they answer alike,
+// and times them at every batch size.
+func (r *run) group(ctx context.Context, g *Group) error {
+	rows := max(slices.Max(g.Sizes), minRows)
+	if w := r.work; w == nil || w.Width != g.Width || w.Workspace != g.Workspace || w.Patterns != g.Patterns || w.Count != rows {
+		r.work = NewWorkload(g.Width, g.Workspace, g.Patterns, rows, seed)
+	}
+	targets, difference, err := r.setUp(ctx, g)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.work.Name(), err)
+	}
+	for _, size := range g.Sizes {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r.tell(fmt.Sprintf("%s B=%d T=%d", r.work.Name(), size, g.Threads))
+		c := Case{g.Width, g.Workspace, g.Patterns, size, g.Threads}
+		result := Result{Sweep: g.Sweep, Case: c, Difference: difference, Needs: needs(&c)}
+		if targets, err = r.time(ctx, &result, targets); err != nil {
+			return fmt.Errorf("%s: %w", r.work.Name(), err)
+		}
+		r.report.Results = append(r.report.Results, result)
+	}
+	return nil
+}
+
+// setUp answers those targets that do the group and answer alike.
+func (r *run) setUp(ctx context.Context, g *Group) (ready []Target, difference float64, err error) {
+	var want *Answer
+	for _, t := range slices.Clone(r.targets) {
+		info := t.Info()
+		if !slices.Contains(g.Kinds, info.Kind) || !info.takes(r.work) {
+			continue
+		}
+		err := t.Setup(ctx, r.work, g.Threads)
+		var got *Answer
+		if err == nil {
+			got, err = t.Answer(ctx, checkedRows)
+		}
+		switch {
+		case err == nil:
+		case want == nil || ctx.Err() != nil:
+			return nil, 0, fmt.Errorf("%s: set-up: %w", info.Name, err)
+		default:
+			r.drop(t, fmt.Errorf("set-up with %s: %w", r.work.Name(), err))
+			continue
+		}
+		if want == nil {
+			want = got
+		} else {
+			worst, err := compare(want, got)
+			if err != nil {
+				return nil, 0, fmt.Errorf("%s does not answer what %s does: %w", info.Name, ready[0].Info().Name, err)
+			}
+			difference = max(difference, worst)
+		}
+		ready = append(ready, t)
+	}
+	if ready == nil {
+		return nil, 0, fmt.Errorf("no target of %v does this", g.Kinds)
+	}
+	return ready, difference, nil
+}
+
+// time measures the targets in a case and answers those that are left.
+func (r *run) time(ctx context.Context, result *Result, targets []Target) ([]Target, error) {
+	size := result.BatchSize
+	for {
+		var able []Target
+		for _, t := range targets {
+			if info := t.Info(); info.takesBatch(size) {
+				able = append(able, t)
+			}
+		}
+		times, err := turns(ctx, able, size, r.Plan.Rounds, r.Plan.PerTurn)
+		var failed *failure
+		if errors.As(err, &failed) {
+			t := able[failed.index]
+			if t == targets[0] || ctx.Err() != nil {
+				return nil, fmt.Errorf("%s: %w", t.Info().Name, err)
+			}
+			r.drop(t, fmt.Errorf("batches of %d rows: %w", size, err))
+			targets = slices.DeleteFunc(slices.Clone(targets), func(other Target) bool { return other == t })
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		result := Result{Width: shape.Width, Workspace: shape.Workspace, BatchSize: size, RiskDifference: worst}
-		for i, t := range targets {
-			f, err := figure(t.Name(), size, times[i])
+		for i, t := range able {
+			f, err := figure(t.Info().ID, size, times[i])
 			if err != nil {
 				return nil, err
 			}
+			if f.Memory, err = t.Memory(ctx); err != nil {
+				return nil, fmt.Errorf("%s: memory: %w", t.Info().Name, err)
+			}
 			result.Figures = append(result.Figures, f)
 		}
-		results = append(results, result)
+		return targets, nil
 	}
-	return results, nil
 }
+
+// drop leaves a peer out from now on; what it did before stays.
+func (r *run) drop(t Target, why error) {
+	r.targets = slices.DeleteFunc(slices.Clone(r.targets), func(other Target) bool { return other == t })
+	r.report.Missing = append(r.report.Missing, Missing{t.Info().Name, errors.Join(why, t.Close()).Error()})
+}
+
+// now is a time as reports carry it.
+func now() string { return time.Now().UTC().Format(time.RFC3339) }

@@ -5,134 +5,137 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
+	"strings"
 	"time"
 )
 
 // Target is a program under measurement.
 type Target interface {
-	// Name is what the report calls it, with the versions that matter.
-	Name() string
-	// Setup takes a workload, in place of the one before, with a fresh state.
-	Setup(ctx context.Context, w *Workload) error
-	// Risk judges the first rows of the workload as one batch and answers
-	// their raw risks. It is called once, right after Setup.
-	Risk(ctx context.Context, rows int) ([]float32, error)
+	// Info says what it is and what it takes.
+	Info() Info
+	// Setup takes a workload, in place of the one before, with a fresh state,
+	// and computes with as many threads from then on.
+	Setup(ctx context.Context, w *Workload, threads int) error
+	// Answer judges the first rows of the workload as one batch. It is called
+	// once, right after Setup.
+	Answer(ctx context.Context, rows int) (*Answer, error)
 	// Run judges count batches of size rows and answers the time of each.
 	Run(ctx context.Context, size, count int) ([]time.Duration, error)
+	// Memory is what it holds now.
+	Memory(ctx context.Context) (Memory, error)
 	// Close frees what the target holds.
 	Close() error
 }
 
-// Tolerance is how far the risks of two targets may differ: what the
-// conformance kit allows for a score.
+// Info is what a target says of itself.
+type Info struct {
+	ID     string `json:"id"`     // Kind, "/" and Device
+	Kind   string `json:"kind"`   // engine, loop, eager, compile, gotorch, faiss or tree
+	Name   string `json:"name"`   // with the versions that matter
+	Device string `json:"device"` // cpu or cuda:N
+	// Matching: it finds the nearest patterns of workspace rows and does no
+	// more of a validation.
+	Matching bool `json:"matching"`
+	// What it is not asked beyond, because it would take hours; 0: nothing.
+	MaxBatch     int `json:"max_batch,omitempty"`
+	MaxWorkspace int `json:"max_workspace,omitempty"`
+	MaxPatterns  int `json:"max_patterns_a_side,omitempty"`
+}
+
+// takes tells whether the target is measured on a workload.
+func (i *Info) takes(w *Workload) bool {
+	return (i.MaxWorkspace == 0 || w.Workspace <= i.MaxWorkspace) && (i.MaxPatterns == 0 || w.Patterns <= i.MaxPatterns)
+}
+
+// Limits says in words what it is not asked beyond.
+func (i Info) Limits() string {
+	var limits []string
+	for _, l := range []struct {
+		most int
+		what string
+	}{{i.MaxBatch, "batches of %s"}, {i.MaxWorkspace, "n = %s"}, {i.MaxPatterns, "%s patterns on a side"}} {
+		if l.most > 0 {
+			limits = append(limits, fmt.Sprintf(l.what, thousands(float64(l.most))))
+		}
+	}
+	if limits == nil {
+		return ""
+	}
+	return "; up to " + strings.Join(limits, ", ")
+}
+
+// takesBatch tells whether the target is measured at a batch size.
+func (i *Info) takesBatch(size int) bool { return i.MaxBatch == 0 || size <= i.MaxBatch }
+
+// Memory is what a target holds, in bytes.
+type Memory struct {
+	Resident int64 `json:"resident_bytes"` // of its process, the workload included
+	Device   int64 `json:"device_bytes"`   // of the GPU
+}
+
+// Answer is what a target found about some rows; what it does not compute is
+// nil. Both sides of the memory: safe, then unsafe.
+type Answer struct {
+	Risks    []float32    // raw risks
+	Nearest  [2][]int64   // indices into the workload's patterns
+	Distance [2][]float32 // to them
+}
+
+// Tolerance is how far the risks of two targets, and their distances, may
+// differ: what the conformance kit allows for a score.
 const Tolerance = 1e-4
 
 // checkedRows is how many rows are compared before a workload is timed.
 const checkedRows = 2048
 
-// pause before a turn lets the spinning threads of the other target sleep.
-const pause = 30 * time.Millisecond
-
-// compare answers the largest difference between two targets' risks.
-func compare(a, b []float32) (float64, error) {
-	if len(a) != len(b) {
-		return 0, fmt.Errorf("got %d risks, want %d", len(b), len(a))
-	}
-	worst := 0.0
-	for i := range a {
-		difference := math.Abs(float64(a[i]) - float64(b[i]))
-		if !(difference <= Tolerance) { // NaN is a difference too
-			return 0, fmt.Errorf("row %d: risk %v, want %v", i, b[i], a[i])
+// compare answers the largest difference between two targets' risks, or
+// between the distances of patterns that both hold for the nearest.
+func compare(want, got *Answer) (float64, error) {
+	worst, compared := 0.0, false
+	if want.Risks != nil && got.Risks != nil {
+		difference, err := compareNumbers("risk", want.Risks, got.Risks)
+		if err != nil {
+			return 0, err
 		}
-		worst = max(worst, difference)
+		worst, compared = difference, true
+	}
+	for side, name := range []string{"safe", "unsafe"} {
+		if want.Nearest[side] == nil || got.Nearest[side] == nil {
+			continue
+		}
+		// Sums in another order may prefer another pattern as near.
+		difference, err := compareNumbers("distance of the nearest "+name+" pattern", want.Distance[side], got.Distance[side])
+		if err != nil {
+			return 0, err
+		}
+		others := 0
+		for i, id := range got.Nearest[side] {
+			if id != want.Nearest[side][i] {
+				others++
+			}
+		}
+		if others > len(want.Nearest[side])/10 {
+			return 0, fmt.Errorf("%d of %d nearest %s patterns are others", others, len(want.Nearest[side]), name)
+		}
+		worst, compared = max(worst, difference), true
+	}
+	if !compared {
+		return 0, errors.New("no answer in common")
 	}
 	return worst, nil
 }
 
-// batchesIn finds how many batches a target does in a time, and warms it up.
-func batchesIn(ctx context.Context, t Target, size int, within time.Duration) (int, error) {
-	for count := 1; ; count *= 2 {
-		times, err := t.Run(ctx, size, count)
-		if err != nil {
-			return 0, err
-		}
-		var total time.Duration
-		for _, each := range times {
-			total += each
-		}
-		if total >= within/4 || count >= 1<<20 {
-			each := max(total/time.Duration(count), 1)
-			return max(int(within/each), 3), nil
-		}
+func compareNumbers(what string, want, got []float32) (float64, error) {
+	if len(want) != len(got) {
+		return 0, fmt.Errorf("%s: got %d rows, want %d", what, len(got), len(want))
 	}
-}
-
-// turns measures all targets at one batch size, taking turns, and answers the
-// times of each one's batches.
-func turns(ctx context.Context, targets []Target, size, rounds int, perTurn time.Duration) ([][]time.Duration, error) {
-	counts := make([]int, len(targets))
-	times := make([][]time.Duration, len(targets))
-	for i, t := range targets {
-		var err error
-		if counts[i], err = batchesIn(ctx, t, size, perTurn); err != nil {
-			return nil, fmt.Errorf("%s: %w", t.Name(), err)
+	worst := 0.0
+	for i := range want {
+		difference := math.Abs(float64(want[i]) - float64(got[i]))
+		if !(difference <= Tolerance) { // NaN is a difference too
+			return 0, fmt.Errorf("row %d: %s %v, want %v", i, what, got[i], want[i])
 		}
+		worst = max(worst, difference)
 	}
-	for range rounds {
-		for i, t := range targets {
-			select {
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			case <-time.After(pause):
-			}
-			// A tenth of the turn again, because the pause let it cool.
-			_, err := t.Run(ctx, size, max(counts[i]/10, 1))
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", t.Name(), err)
-			}
-			turn, err := t.Run(ctx, size, counts[i])
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", t.Name(), err)
-			}
-			times[i] = append(times[i], turn...)
-		}
-	}
-	return times, nil
-}
-
-// Figure is what was measured of one target at one batch size.
-type Figure struct {
-	Target string `json:"target"`
-	// RowsPerSecond is rows by the total time of all batches.
-	RowsPerSecond float64 `json:"rows_per_second"`
-	// P50 and P99 are times of a batch, in seconds.
-	P50     float64 `json:"p50_seconds"`
-	P99     float64 `json:"p99_seconds"`
-	Batches int     `json:"batches"`
-}
-
-// figure sums up the times of a target's batches.
-func figure(target string, size int, times []time.Duration) (Figure, error) {
-	if len(times) == 0 {
-		return Figure{}, errors.New(target + ": no batch was timed")
-	}
-	sorted := slices.Sorted(slices.Values(times))
-	var total time.Duration
-	for _, each := range sorted {
-		total += each
-	}
-	return Figure{
-		Target:        target,
-		RowsPerSecond: float64(size) * float64(len(sorted)) / max(total, 1).Seconds(),
-		P50:           percentile(sorted, 50).Seconds(),
-		P99:           percentile(sorted, 99).Seconds(),
-		Batches:       len(sorted),
-	}, nil
-}
-
-// percentile by nearest rank of sorted times.
-func percentile(sorted []time.Duration, p int) time.Duration {
-	rank := (len(sorted)*p + 99) / 100
-	return sorted[max(rank, 1)-1]
+	return worst, nil
 }

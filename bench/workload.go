@@ -13,6 +13,7 @@ type Workload struct {
 	Width     int // d, of an embedding
 	Workspace int // n
 	Patterns  int // on each side
+	Count     int // of rows to be judged, and the largest batch
 	Seed      int64
 
 	Weights    *models.Weights    // by models.DrawWeights of Seed
@@ -20,24 +21,27 @@ type Workload struct {
 
 	Safe   []float32 // [Patterns, d] embeddings to be recorded as safe
 	Unsafe []float32 // [Patterns, d] … as unsafe
-	Rows   []float32 // [RowCount, d] embeddings to be judged
+	Rows   []float32 // [Count, d] embeddings to be judged
 }
 
-// RowCount is the number of rows that a workload holds, and its largest
-// batch. Batches walk through the rows and start again at the end.
-const RowCount = 16384
+// minRows is how many rows a workload has at least, so that small batches are
+// not of the same few.
+const minRows = 16384
 
 // clusters is how many kinds of action a workload has. Real embeddings come
 // in groups; the rows of a group lie closer to its patterns than to others.
 const clusters = 16
 
-// Name says the shapes, such as "d=384 n=8".
-func (w *Workload) Name() string { return fmt.Sprintf("d=%d n=%d", w.Width, w.Workspace) }
+// Name says the shapes, such as "d=384 n=8 P=1000".
+func (w *Workload) Name() string {
+	return fmt.Sprintf("d=%d n=%d P=%d", w.Width, w.Workspace, w.Patterns)
+}
 
-// NewWorkload makes a workload, a function of its arguments only.
-func NewWorkload(width, workspace, patterns int, seed int64) *Workload {
+// NewWorkload makes a workload of at least as many rows, a function of its
+// arguments only.
+func NewWorkload(width, workspace, patterns, rows int, seed int64) *Workload {
 	w := &Workload{
-		Width: width, Workspace: workspace, Patterns: patterns, Seed: seed,
+		Width: width, Workspace: workspace, Patterns: patterns, Count: max(rows, minRows), Seed: seed,
 		Weights: models.DrawWeights(seed, workspace),
 	}
 	if width != workspace {
@@ -50,7 +54,7 @@ func NewWorkload(width, workspace, patterns int, seed int64) *Workload {
 	for i := range centers {
 		centers[i] = float32(random.NormFloat64() * scale)
 	}
-	rows := func(count, firstCluster, clusterCount int) []float32 {
+	draw := func(count, firstCluster, clusterCount int) []float32 {
 		out := make([]float32, count*width)
 		for i := range count {
 			center := centers[(firstCluster+random.IntN(clusterCount))*width:]
@@ -60,14 +64,15 @@ func NewWorkload(width, workspace, patterns int, seed int64) *Workload {
 		}
 		return out
 	}
-	w.Safe = rows(patterns, 0, clusters/2)
-	w.Unsafe = rows(patterns, clusters/2, clusters/2)
-	w.Rows = rows(RowCount, 0, clusters)
+	w.Safe = draw(patterns, 0, clusters/2)
+	w.Unsafe = draw(patterns, clusters/2, clusters/2)
+	w.Rows = draw(w.Count, 0, clusters)
 	return w
 }
 
-// Batch is the rows of the i-th batch of a size.
+// Batch is the rows of the i-th batch of a size: batches walk through the rows
+// and start again at the end.
 func (w *Workload) Batch(i, size int) []float32 {
-	first := i % (RowCount / size) * size
+	first := i % (w.Count / size) * size
 	return w.Rows[first*w.Width : (first+size)*w.Width]
 }
