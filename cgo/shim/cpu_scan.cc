@@ -1,7 +1,7 @@
-// The recurrence itself, in order. That takes 10 to 20 cycles a row of 8
-// numbers where the rest of a row takes a thousand, so that many threads can
-// wait for one another's states before they would do better with a scan by
-// blocks; and it gives the same bits however a batch is cut.
+// The recurrence itself, in order: half a percent of a row's time at n = 8 and
+// 2,000 patterns (samples of the CPU's clock), so that many threads can wait
+// for one another's states before they would do better with a scan by blocks;
+// and it gives the same bits however a batch is cut.
 #include "cpu_scan.h"
 
 #undef HWY_TARGET_INCLUDE
