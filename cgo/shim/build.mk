@@ -89,7 +89,8 @@ $(BUILD)/shim_count: $(SHIM_DIR)/bench/count_main.cc $(SHIM_DIR)/fdqc.h
 
 # Matching needs no LibTorch.
 SHIM_MATCH_OBJECTS := $(patsubst %,$(SHIM_OUT)/plain/%.o,side_index \
-	match_small match_wide side_tree tree tree_search)
+	match_boxes match_small match_wide partition side_boxes side_tree tree \
+	tree_search)
 SHIM_BENCH_OBJECTS := $(patsubst %,$(SHIM_OUT)/plain/bench/%.o,match_bench \
 	roof tree_bench)
 

@@ -31,6 +31,14 @@
 // What k1 has to spare, u a^2, is more than the roundings of a^2 and of this
 // limit in float64; kSumSlack covers those of the float64 sums themselves.
 //
+// A box around patterns bounds all of them: with b the float32 sum of squared
+// differences between z and the point of the box that is nearest to it, in n
+// columns with an FMA each, b <= (1 + (n + 3) u) T + underflow, the differences
+// being exact but for one rounding; so a block can only hold a pattern as near
+// as T' if
+//
+//   b <= T' (1 + (n + 8) u) + underflow.
+//
 // Before any distance is known, the least v bounds the best: the same errors
 // the other way are at most k1 a^2 + 2 k2 (q^2 + S), and q^2 + S <= 2 a^2 + 2 T
 // (the triangle inequality), so for its pattern
@@ -52,7 +60,8 @@
 
 namespace fdqc {
 
-class SideTree;  // side_tree.h
+class SideBoxes;  // side_boxes.h
+class SideTree;   // side_tree.h
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // Patterns that lie side by side, and those of the four blocks that a sweep
@@ -106,13 +115,16 @@ struct SideIndex::Impl {
   bool tails = false;   // some row's second half may not be zero
   int64_t centred = 0;  // rows that the centre was chosen from
   int64_t fresh = 0;    // rows put since
-  std::unique_ptr<SideTree> tree;  // for many rows
+  std::unique_ptr<SideBoxes> boxes;  // for small n and not too many rows
+  std::unique_ptr<SideTree> tree;    // for many rows
 };
 
 struct MatchScratch::Impl {
   AlignedFloats z;     // -2 (z - c)
   AlignedFloats sums;  // of the wide kernel, between two steps over k
   AlignedFloats mins;  // least v of each group
+  AlignedFloats bounds;               // of boxes
+  std::unique_ptr<int32_t[]> listed;  // blocks
   AlignedFloats wide;  // [z; 0], zeros from n on, for a tree
   struct Row {
     double norm;  // a^2
@@ -140,5 +152,10 @@ struct Tile {
 };
 void match_small(const Tile& tile, MatchScratch::Impl& scratch);
 void match_wide(const Tile& tile, MatchScratch::Impl& scratch);
+
+// All rows of the side through its boxes, which are ready, for the first rows
+// of the tile: how many, because where few blocks can be skipped it stops and
+// match_small is faster. tile.block and .blocks are not looked at.
+int64_t match_boxes(const Tile& tile, MatchScratch::Impl& scratch);
 
 }  // namespace fdqc

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "match_kernels.h"
+#include "side_boxes.h"
 #include "side_tree.h"
 
 namespace fdqc {
@@ -99,6 +100,7 @@ void recentre(SideIndex::Impl& side) {
 SideIndex::SideIndex(int64_t n) : impl_(std::make_unique<Impl>()) {
   impl_->n = n;
   impl_->centre = AlignedFloats(n);
+  impl_->boxes = std::make_unique<SideBoxes>();
   impl_->tree = std::make_unique<SideTree>();
 }
 SideIndex::~SideIndex() = default;
@@ -138,8 +140,10 @@ void SideIndex::put(int64_t index, const float* row) noexcept {
   // is O(n) a row.
   if (++side.fresh > side.centred) {
     recentre(side);
+    side.boxes->clear();
   } else {
     derive(side, index);
+    side.boxes->put(side, index);
   }
   side.tree->put(index, row, side.n);
 }
@@ -151,6 +155,7 @@ void SideIndex::assign(const float* rows, int64_t count) {
   side.count = count;
   if (count > 0) recentre(side);
   clear_strip(side, count);
+  side.boxes->clear();
   side.tree->clear();
 }
 
@@ -159,21 +164,27 @@ void SideIndex::truncate(int64_t count) noexcept {
   side.count = count;
   side.centred = std::min(side.centred, count);
   clear_strip(side, count);
+  side.boxes->truncate(side, count);
   side.tree->truncate(count);
 }
 
-void SideIndex::refresh() noexcept { impl_->tree->refresh(*impl_); }
+void SideIndex::refresh() noexcept {
+  impl_->boxes->refresh(*impl_);
+  impl_->tree->refresh(*impl_);
+}
 
 MatchScratch::MatchScratch() : impl_(std::make_unique<Impl>()) {}
 MatchScratch::~MatchScratch() = default;
 
 namespace {
 
-// Room for tiles of `rows` rows.
-void make_room(MatchScratch::Impl& scratch, int64_t n, int64_t rows) {
+// How many rows a tile has, and room for them.
+int64_t tile_rows(MatchScratch::Impl& scratch, int64_t n, int64_t rows) {
   // What a kernel keeps of a row: the minima of at most 64 blocks, and the
   // sums of up to four.
   constexpr int64_t kMins = 64 * kBlock, kSums = 4 * kBlock;
+  const int64_t fit = std::max<int64_t>(kTileFloats / n / 24 * 24, 24);
+  rows = std::min({fit, kTileRows, rows});
   const auto grow = [](AlignedFloats& floats, int64_t size) {
     if (floats.size() < size) floats = AlignedFloats(size);
   };
@@ -184,6 +195,7 @@ void make_room(MatchScratch::Impl& scratch, int64_t n, int64_t rows) {
     scratch.rows = std::make_unique<MatchScratch::Impl::Row[]>(rows);
     scratch.room = rows;
   }
+  return rows;
 }
 
 }  // namespace
@@ -195,9 +207,7 @@ void match_range(const SideIndex& side, int64_t first, int64_t last,
   const SideIndex::Impl& of = side.impl();
   const int64_t block = first / kStrip * (kStrip / kBlock);
   const int64_t blocks = (last + kBlock - 1) / kBlock - block;
-  const int64_t fit = std::max<int64_t>(kTileFloats / of.n / 24 * 24, 24);
-  const int64_t most = std::min(fit, kTileRows);
-  make_room(scratch.impl(), of.n, std::min(most, rows));
+  const int64_t most = tile_rows(scratch.impl(), of.n, rows);
   for (int64_t i = 0; i < rows; i += most) {
     const Tile tile{of,       block, blocks, z + i * of.n,
                     std::min(most, rows - i), found + i};
@@ -216,6 +226,21 @@ void nearest_of(const SideIndex& side, const float* z, int64_t rows,
   std::fill_n(found, rows,
               Found{std::numeric_limits<double>::infinity(), -1});
   const SideTree& tree = *side.impl().tree;
+  const SideBoxes& boxes = *side.impl().boxes;
+  if (boxes.ready() && tree.covered() == 0) {
+    const int64_t n = side.n(), most = tile_rows(scratch.impl(), n, rows);
+    for (int64_t i = 0; i < rows;) {
+      const int64_t some = std::min(most, rows - i);
+      const Tile tile{side.impl(), 0, 0, z + i * n, some, found + i};
+      const int64_t done = match_boxes(tile, scratch.impl());
+      if (done < some) {
+        match_range(side, 0, side.count(), z + (i + done) * n, some - done,
+                    found + i + done, scratch);
+      }
+      i += some;
+    }
+    return;
+  }
   match_range(side, tree.covered(), side.count(), z, rows, found, scratch);
   if (tree.covered() == 0) return;
   tree.match(z, side.n(), rows, found, scratch.impl());
