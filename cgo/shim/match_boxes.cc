@@ -276,10 +276,8 @@ int64_t match(const Tile& tile, int64_t from, MatchScratch::Impl& scratch) {
   for (int r = 0; r < rows; ++r) {
     // A row that is too far for float32 is compared with every pattern.
     const float limit =
-        row[r].norm <= kFar
-            ? box_limit(std::min(farthest(least[r], row[r].norm, n),
-                                 found[r].squared), n)
-            : kInfinity;
+        row[r].norm <= kFar ? box_limit(farthest(least[r], row[r].norm, n), n)
+                            : kInfinity;
     counts[r] = list(bounds + r * step, blocks, n, limit, listed + r * step);
     visited += counts[r];
   }
@@ -299,7 +297,7 @@ int64_t match(const Tile& tile, int64_t from, MatchScratch::Impl& scratch) {
   for (int r = 0; r < rows; ++r) {
     const auto limit = hn::Set(d, row[r].limit);
     const uint64_t near = bits_of(hn::Le(best[r].least, limit));
-    const bool sure = (near & (near - 1)) == 0 && row[r].limit < kInfinity &&
+    const bool sure = (near & (near - 1)) == 0 &&
                       hn::AllFalse(d, hn::Le(best[r].second, limit));
     if (!sure) {
       settle_listed(tile, z + r * n, centred + r * n, listed + r * step,

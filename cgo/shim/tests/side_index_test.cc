@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "reference.h"
+#include "side_boxes.h"
 #include "side_index.h"
 #include "targets.h"
 
@@ -188,6 +189,15 @@ const Scene kScenes[] = {
        }
        for (float& value : z) value = 3e-7f * s.normal();
      }},
+    // Boxes that are single points, all as far as the nearest but for rounding.
+    {"points on the axes, each many times",
+     [](Source& s, int64_t n, Values& p, Values& z) {
+       const int64_t count = static_cast<int64_t>(p.size()) / (2 * n);
+       for (int64_t i = 0; i < count; ++i) {
+         p[i * 2 * n + s.below(n)] = s.below(2) ? 1.0f : -1.0f;
+       }
+       for (size_t i = n; i < z.size(); ++i) z[i] = 1e-8f * s.normal();
+     }},
     {"all zero", [](Source&, int64_t, Values&, Values&) {}},
 };
 
@@ -200,7 +210,8 @@ const Size kSizes[] = {
     {2, 1000, 0, 70},  {3, 17, 64, 13},    {7, 63, 4097, 5},
     {8, 0, 0, 3},      {8, 1, 15, 1},      {8, 16, 17, 2},
     {8, 1000, 1000, 3}, {8, 4097, 65, 4},  {8, 1000, 129, 7},
-    {16, 1000, 300, 70}, {31, 200, 130, 27}, {32, 200, 64, 26},
+    {16, 1000, 300, 70}, {31, 200, 130, 27}, {13, 513, 700, 6},
+    {31, 1100, 600, 5}, {32, 200, 64, 26},
     {33, 128, 17, 3},  {191, 70, 1, 12},   {193, 65, 40, 25},
     {384, 1000, 100, 11}, {384, 64, 0, 1}, {1024, 150, 16, 9}};
 
@@ -219,11 +230,20 @@ TEST_P(SideIndexScene, WinnerIsTheFloat64Definition) {
     SideIndex safe(n), unsafe(n);
     safe.assign(safe_twin.rows.data(), size.safe);
     unsafe.assign(unsafe_twin.rows.data(), size.unsafe);
-    on_each_target([&](const std::string& target) {
-      expect_exact(safe, unsafe, safe_twin, unsafe_twin, z,
-                   std::string(GetParam().name) + ", " + target);
-    });
-    if (HasFatalFailure()) return;
+    for (const bool boxes : {false, true}) {
+      if (boxes) {
+        safe.refresh();
+        unsafe.refresh();
+        const bool many = n <= kSmallWidth && size.safe >= SideBoxes::kLeast;
+        ASSERT_EQ(safe.impl().boxes->ready(), many) << "n " << n;
+      }
+      on_each_target([&](const std::string& target) {
+        expect_exact(safe, unsafe, safe_twin, unsafe_twin, z,
+                     std::string(GetParam().name) + ", " + target +
+                         (boxes ? ", boxes" : ", sweep"));
+      });
+      if (HasFatalFailure()) return;
+    }
   }
 }
 
@@ -296,6 +316,81 @@ TEST(Targets, RowsChangeInPlace) {
       if (HasFatalFailure()) return;
     }
   }
+}
+
+// The same with blocks in an order: made when it is due, and kept while rows are
+// put, appended and dropped.
+TEST(Targets, BoxesFollowTheRows) {
+  for (const int64_t n : {2, 8, 16, 21}) {
+    Source source(static_cast<uint32_t>(7 * n));
+    SideIndex side(n);
+    Twin twin{n, {}};
+    const SideIndex none(n);
+    const Twin no_rows{n, {}};
+    const auto row = [&] {
+      Values one = source.normals(2 * n, 1);
+      // Four clusters, so that most blocks are passed over.
+      one[0] += 20.0f * source.below(2);
+      one[1] += 20.0f * source.below(2);
+      if (source.below(4) > 0) std::fill_n(one.begin() + n, n, 0.0f);
+      return one;
+    };
+    for (int64_t i = 0; i < 900; ++i) {
+      const Values one = row();
+      twin.rows.insert(twin.rows.end(), one.begin(), one.end());
+    }
+    side.assign(twin.rows.data(), 900);
+    int64_t in_boxes = 0;
+    for (int step = 0; step < 2000; ++step) {
+      const int64_t count = side.count();
+      if (source.below(50) == 0) {
+        const int64_t to = count - source.below(30);
+        side.truncate(to);
+        twin.rows.resize(to * 2 * n);
+      } else {
+        const int64_t index = source.below(3) == 0 ? count
+                                                   : source.below(count);
+        const Values one = row();
+        side.reserve(index + 1);
+        side.put(index, one.data());
+        twin.rows.resize(side.count() * 2 * n);
+        std::copy(one.begin(), one.end(), twin.rows.begin() + index * 2 * n);
+      }
+      if (source.below(20) == 0) side.refresh();
+      if (step % 40 != 0) continue;
+      in_boxes += side.impl().boxes->ready();
+      Values z;
+      for (int i = 0; i < 6; ++i) {
+        const Values one = row();
+        z.insert(z.end(), one.begin(), one.begin() + n);
+      }
+      on_each_target([&](const std::string& target) {
+        expect_exact(side, none, twin, no_rows, z,
+                     target + ", step " + std::to_string(step));
+      });
+      if (HasFatalFailure()) return;
+    }
+    // Not while the centre was another.
+    EXPECT_GT(in_boxes, 40) << "n " << n;
+  }
+}
+
+TEST(SideIndex, BoxesAreLeftOutWhereRowsAreFewOrMany) {
+  SideIndex side(4);
+  Source source(3);
+  const auto ready = [&](int64_t count) {
+    const Values rows = source.normals(count * 8, 1);
+    side.assign(rows.data(), count);
+    side.refresh();
+    return side.impl().boxes->ready();
+  };
+  EXPECT_FALSE(ready(SideBoxes::kLeast - 1));
+  EXPECT_TRUE(ready(SideBoxes::kLeast));
+  EXPECT_TRUE(ready(SideBoxes::kMost));
+  side.truncate(SideBoxes::kLeast - 1);
+  side.refresh();
+  EXPECT_FALSE(side.impl().boxes->ready());
+  EXPECT_FALSE(ready(SideBoxes::kMost + 1));
 }
 
 TEST(Targets, ARangeOnlyImprovesWhatIsKnown) {
