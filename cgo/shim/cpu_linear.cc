@@ -8,6 +8,8 @@
 
 #include "cpu_panel-inl.h"
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 
 #include "cpu_linear.h"
@@ -32,7 +34,7 @@ namespace fdqc::cpu::HWY_NAMESPACE {
 template <size_t R>
 void DotRows(const float* HWY_RESTRICT x, size_t width,
              const float* HWY_RESTRICT weight, const float* HWY_RESTRICT bias,
-             size_t outputs, float* HWY_RESTRICT z) {
+             size_t outputs, bool more, float* HWY_RESTRICT z) {
   const D d;
   const size_t stride = static_cast<size_t>(
       round_up(static_cast<int64_t>(width), kLine));
@@ -60,7 +62,15 @@ void DotRows(const float* HWY_RESTRICT x, size_t width,
         }
       }
     };
-    for (size_t j = 0; j < whole; j += kLanes) add(x + j, width, j);
+    // The rows after these come from memory while the last outputs of these
+    // are computed.
+    const bool ahead = more && k + kDots >= outputs;
+    for (size_t j = 0; j < whole; j += kLanes) {
+      if (ahead) {
+        for (size_t r = 0; r < R; ++r) hwy::Prefetch(x + (R + r) * width + j);
+      }
+      add(x + j, width, j);
+    }
     if (whole < width) add(rest, kLanes, whole);
     for (size_t r = 0; r < R; ++r) {
       for (size_t q = 0; q < kDots && k + q < outputs; ++q) {
@@ -76,10 +86,10 @@ void Dots(const float* x, size_t rows, size_t width, const float* weight,
   size_t row = 0;
   for (; row + 2 <= rows; row += 2) {
     DotRows<2>(x + row * width, width, weight, bias, outputs,
-               z + row * outputs);
+               row + 4 <= rows, z + row * outputs);
   }
   if (row < rows) {
-    DotRows<1>(x + row * width, width, weight, bias, outputs,
+    DotRows<1>(x + row * width, width, weight, bias, outputs, false,
                z + row * outputs);
   }
 }
