@@ -25,27 +25,21 @@ namespace hn = hwy::HWY_NAMESPACE;
 // floating-point operations, two a multiply-add.
 double multiply_add(int64_t rounds, float* sink) {
   const hn::ScalableTag<float> d;
-  const auto x = hn::Set(d, 0.5f);
-  auto a = hn::Set(d, 0.0f), b = a, c = a, e = a, f = a, g = a, h = a, i = a,
-       j = a, k = a, l = a, m = a;
-  for (int64_t round = 0; round < rounds; ++round) {
-    a = hn::MulAdd(a, x, x);
-    b = hn::MulAdd(b, x, x);
-    c = hn::MulAdd(c, x, x);
-    e = hn::MulAdd(e, x, x);
-    f = hn::MulAdd(f, x, x);
-    g = hn::MulAdd(g, x, x);
-    h = hn::MulAdd(h, x, x);
-    i = hn::MulAdd(i, x, x);
-    j = hn::MulAdd(j, x, x);
-    k = hn::MulAdd(k, x, x);
-    l = hn::MulAdd(l, x, x);
-    m = hn::MulAdd(m, x, x);
+  constexpr int kChains = 12;
+  // Each starts elsewhere, and where is not known to the compiler: it makes
+  // one of chains that are alike.
+  volatile float half = 0.5f;
+  const auto x = hn::Set(d, half);
+  hn::Vec<decltype(d)> sums[kChains];
+  for (int i = 0; i < kChains; ++i) {
+    sums[i] = hn::Set(d, half * static_cast<float>(i));
   }
-  const auto left = hn::Add(hn::Add(hn::Add(a, b), hn::Add(c, e)), hn::Add(f, g));
-  const auto right = hn::Add(hn::Add(hn::Add(h, i), hn::Add(j, k)), hn::Add(l, m));
-  *sink += hn::GetLane(hn::SumOfLanes(d, hn::Add(left, right)));
-  return 2.0 * 12 * hn::Lanes(d) * rounds;
+  for (int64_t round = 0; round < rounds; ++round) {
+    for (auto& sum : sums) sum = hn::MulAdd(sum, x, x);
+  }
+  for (const auto& sum : sums) *sink += hn::GetLane(hn::SumOfLanes(d, sum));
+  return 2.0 * kChains * static_cast<double>(hn::Lanes(d)) *
+         static_cast<double>(rounds);
 }
 
 // Sums count values, a multiple of eight vectors, and answers their bytes.
