@@ -21,6 +21,12 @@ func pass(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	// An open gate is passed without the cost of a select of two.
+	select {
+	case gate <- struct{}{}:
+		return nil
+	default:
+	}
 	select {
 	case gate <- struct{}{}:
 		return nil
