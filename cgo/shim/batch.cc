@@ -8,9 +8,6 @@
 namespace fdqc {
 namespace {
 
-constexpr uint8_t kKnownRowFlags =
-    FDQC_ROW_SKIP | FDQC_ROW_RESET | FDQC_ROW_NO_ALLOW;
-
 void check_segments(const fdqc_batch& batch, const fdqc_states& states) {
   require(batch.segments != nullptr && batch.segment_count >= 1,
           "batch: no segments");

@@ -1,19 +1,27 @@
 // fdqc::validate for the dispatcher; operator.h has its schema. Tensors on the
 // CPU go to the kernel of cpu_validate.h, over their memory; all others to the
-// composite implementation.
+// composite implementation. Python loads this library for it:
+// models/pytorch/validate.py.
 #include <torch/library.h>
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/tensor.h>
 
 #include <cstddef>
 #include <cstring>
-#include <deque>
 #include <memory>
+#include <shared_mutex>
+#include <string>
 #include <tuple>
 
 #include "cpu_validate.h"
+#include "finite.h"
 #include "operator.h"
+#include "recent.h"
+#include "runtime.h"
 #include "score.h"
 #include "status.h"
 #include "tiles.h"
@@ -21,8 +29,9 @@
 namespace fdqc {
 namespace {
 
+// After the name.
 constexpr const char* kSchema =
-    "validate(Tensor[] embeddings, Tensor[] weights, Tensor[] biases, "
+    "(Tensor[] embeddings, Tensor[] weights, Tensor[] biases, "
     "Tensor state_real, Tensor loaded_real, Tensor state_imag, "
     "Tensor? slots, Tensor? row_flags, Tensor[] risk_detector, "
     "Tensor safe_patterns, Tensor unsafe_patterns, float entropy_threshold, "
@@ -62,10 +71,26 @@ struct Call {
   at::Tensor sides[2];
 };
 
+// LibTorch's threads as the caller has them: what computes in the pool's
+// threads sets the number of the process.
+class KeepTorchThreads {
+ public:
+  KeepTorchThreads() : threads_(at::get_num_threads()) {}
+  ~KeepTorchThreads() { at::set_num_threads(threads_); }
+  KeepTorchThreads(const KeepTorchThreads&) = delete;
+  KeepTorchThreads& operator=(const KeepTorchThreads&) = delete;
+
+ private:
+  int threads_;
+};
+
 Answer composite(Call& call) {
+  const KeepTorchThreads keep;
   PreparedSide sides[2];
   const int64_t n = call.in.state_real.size(1);
   for (const int side : {FDQC_SAFE, FDQC_UNSAFE}) {
+    require(at::isfinite(call.sides[side]).all().item<bool>(),
+            "validate: a pattern is not finite");
     sides[side] = prepare(call.sides[side], n);
     call.in.sides[side] = &sides[side];
   }
@@ -80,41 +105,102 @@ Answer composite(Call& call) {
           state.index_copy(0, moved, out.states)};
 }
 
-std::unique_ptr<SideIndex> index_of(const at::Tensor& rows, int64_t n) {
-  auto index = std::make_unique<SideIndex>(n);
-  index->reserve(rows.size(0));
-  const float* row = rows.const_data_ptr<float>();
-  for (int64_t i = 0; i < rows.size(0); ++i, row += 2 * n) {
-    index->put(i, row);
+Parts copies(const Parts& parts) {
+  Parts all;
+  for (const at::Tensor& part : parts) all.push_back(part.clone());
+  return all;
+}
+
+// One side: [count, 2n].
+struct PackedSide {
+  explicit PackedSide(const Parts& parts) : index(parts[0].size(1) / 2) {
+    const at::Tensor& rows = parts[0];
+    require(finite(rows.const_data_ptr<float>(), rows.numel()),
+            "validate: a pattern is not finite");
+    index.assign(rows.const_data_ptr<float>(), rows.size(0));
+    from = {at::from_blob(const_cast<float*>(index.row(0)), rows.sizes(),
+                          rows.options())};
   }
-  return index;
+
+  // Takes a tree into use unless a batch is matched right now.
+  void refresh() {
+    const std::unique_lock<std::shared_mutex> alone(matching,
+                                                    std::try_to_lock);
+    if (alone.owns_lock()) index.refresh();
+  }
+
+  SideIndex index;
+  Parts from;
+  std::shared_mutex matching;
+};
+
+// A projection: weight [n, d], bias [n].
+struct PackedLinear {
+  explicit PackedLinear(const Parts& parts)
+      : linear(parts[0].size(0), parts[0].size(1),
+               parts[0].const_data_ptr<float>(),
+               parts[1].const_data_ptr<float>()),
+        from(copies(parts)) {}
+
+  cpu::Linear linear;
+  Parts from;
+};
+
+// The six tensors of the risk detector.
+struct PackedDetector {
+  explicit PackedDetector(const Parts& parts)
+      : detector(parts[0].size(1) / 2, pointers(parts).data()),
+        from(copies(parts)) {}
+
+  static std::vector<const float*> pointers(const Parts& parts) {
+    std::vector<const float*> all;
+    for (const at::Tensor& part : parts) {
+      all.push_back(part.const_data_ptr<float>());
+    }
+    return all;
+  }
+
+  cpu::Detector detector;
+  Parts from;
+};
+
+template <typename T>
+std::shared_ptr<T> packed(Parts parts) {
+  // Never destroyed: threads may still be in the operator when a process ends.
+  static auto& recent = *new Recent<T>();
+  for (at::Tensor& part : parts) part = part.contiguous();
+  return recent.of(parts);
 }
 
 Answer kernel(Call& call) {
   Inputs& in = call.in;
   check(in, call.sides);
+  follow_torch_threads();
   const int64_t n = in.state_real.size(1), slots = in.state_real.size(0);
   const auto memory = [](at::Tensor& tensor) {
     tensor = tensor.contiguous();
     return tensor.const_data_ptr<float>();
   };
-  std::deque<cpu::Linear> projections;
+  std::vector<std::shared_ptr<PackedLinear>> projections;
   std::vector<cpu::Segment> segments;
   for (Rows& rows : in.segments) {
-    const int64_t width = rows.embeddings.size(1);
     const cpu::Linear* projection = nullptr;
     if (rows.weight.defined()) {
-      projection = &projections.emplace_back(n, width, memory(rows.weight),
-                                             memory(rows.bias));
+      projections.push_back(packed<PackedLinear>({rows.weight, rows.bias}));
+      projection = &projections.back()->linear;
     }
     segments.push_back({memory(rows.embeddings), projection,
-                        rows.embeddings.size(0), width});
+                        rows.embeddings.size(0), rows.embeddings.size(1)});
   }
-  const float* tensors[6];
-  for (int i = 0; i < 6; ++i) tensors[i] = memory(in.detector[i]);
-  const cpu::Detector detector(n, tensors);
-  const std::unique_ptr<SideIndex> sides[2] = {index_of(call.sides[0], n),
-                                               index_of(call.sides[1], n)};
+  const auto detector = packed<PackedDetector>(in.detector);
+  const std::shared_ptr<PackedSide> sides[2] = {
+      packed<PackedSide>({call.sides[0]}), packed<PackedSide>({call.sides[1]})};
+  for (const auto& side : sides) side->refresh();
+  const std::shared_lock<std::shared_mutex> safe(sides[0]->matching);
+  // The same numbers on both sides are one packed side.
+  std::shared_lock<std::shared_mutex> unsafe(sides[1]->matching,
+                                             std::defer_lock);
+  if (sides[0] != sides[1]) unsafe.lock();
   at::Tensor real = in.state_real.clone(at::MemoryFormat::Contiguous);
   cpu::States states(n, memory(in.loaded_real), memory(in.state_imag),
                      slots, real.const_data_ptr<float>());
@@ -123,8 +209,8 @@ Answer kernel(Call& call) {
                   in.count, n},
                  in.slots,
                  in.row_flags,
-                 &detector,
-                 {sides[FDQC_SAFE].get(), sides[FDQC_UNSAFE].get()},
+                 &detector->detector,
+                 {&sides[FDQC_SAFE]->index, &sides[FDQC_UNSAFE]->index},
                  {nullptr, nullptr},
                  in.policy},
                 states, verdicts.data());
@@ -204,6 +290,10 @@ Answer validate_tensors(
   call.row_flags = host_of(row_flags, at::kByte, in.count, "row_flags");
   if (call.row_flags.defined()) {
     in.row_flags = call.row_flags.const_data_ptr<uint8_t>();
+    for (int64_t i = 0; i < in.count; ++i) {
+      require((in.row_flags[i] & ~kKnownRowFlags) == 0, "validate: flags ",
+              int32_t{in.row_flags[i]}, " of row ", i, " are unknown");
+    }
   }
   in.detector = risk_detector.vec();
   call.sides[FDQC_SAFE] = side_of(safe_patterns, state_real, "safe_patterns");
@@ -222,14 +312,48 @@ Answer validate_tensors(
   return compute(call);
 }
 
-TORCH_LIBRARY(fdqc, m) { m.def(kSchema); }
+// The answer for tensors without numbers, which compilers trace with.
+Answer shapes(at::TensorList embeddings, at::TensorList, at::TensorList,
+              const at::Tensor& state_real, const at::Tensor&,
+              const at::Tensor&, const std::optional<at::Tensor>&,
+              const std::optional<at::Tensor>&, at::TensorList,
+              const at::Tensor&, const at::Tensor&, double, double, double,
+              int64_t, bool, bool, bool) {
+  c10::SymInt count = 0;
+  for (const at::Tensor& rows : embeddings) count += rows.sym_size(0);
+  const auto of = [&](c10::SymIntArrayRef sizes, at::ScalarType type) {
+    return at::empty_symint(sizes, state_real.options().dtype(type));
+  };
+  return {of({count, kScoreColumns}, at::kFloat), of({count, 2}, at::kLong),
+          of({count}, at::kInt), of({count}, at::kInt),
+          of(state_real.sym_sizes(), at::kFloat)};
+}
+
+TORCH_LIBRARY(fdqc, m) {
+  for (const std::string name : {"validate", "validate_composite"}) {
+    m.def((name + kSchema).c_str(), {at::Tag::pt2_compliant_tag});
+  }
+}
 
 TORCH_LIBRARY_IMPL(fdqc, CompositeExplicitAutograd, m) {
   m.impl("validate", &validate_tensors<composite>);
+  m.impl("validate_composite", &validate_tensors<composite>);
 }
 
 TORCH_LIBRARY_IMPL(fdqc, CPU, m) {
   m.impl("validate", &validate_tensors<kernel>);
+}
+
+TORCH_LIBRARY_IMPL(fdqc, Meta, m) {
+  m.impl("validate", &shapes);
+  m.impl("validate_composite", &shapes);
+}
+
+// Verdicts are decisions: there is no gradient, and asking for one is not a
+// mistake worth a warning.
+TORCH_LIBRARY_IMPL(fdqc, Autograd, m) {
+  m.impl("validate", torch::CppFunction::makeFallthrough());
+  m.impl("validate_composite", torch::CppFunction::makeFallthrough());
 }
 
 }  // namespace

@@ -30,6 +30,9 @@
 //   flags        [B] int32, bits of fdqc_verdict.flags
 //   row_status   [B] int32: FDQC_ROW_OK, _SKIPPED, _OVERFLOW or _NO_SCORE
 //   state_real   [slots, n] as the batch leaves it; the argument is untouched
+//
+// fdqc::validate_composite has the same arguments and answers, and computes in
+// ATen operators on every device. Both have no gradient.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -44,6 +47,8 @@ namespace fdqc {
 
 constexpr int32_t kMaxWidth = 4096, kMaxWorkspace = 1024;
 constexpr int64_t kMaxBatch = 65536, kMaxSlots = 1000000;
+constexpr uint8_t kKnownRowFlags =
+    FDQC_ROW_SKIP | FDQC_ROW_RESET | FDQC_ROW_NO_ALLOW;
 
 // Consecutive rows of one width.
 struct Rows {

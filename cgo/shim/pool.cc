@@ -1,10 +1,10 @@
 #include "pool.h"
 
+#include <pthread.h>
+
 #include <chrono>
 #include <stdexcept>
 #include <utility>
-
-#include "status.h"
 
 namespace fdqc {
 namespace {
@@ -46,9 +46,22 @@ bool spin(Ready ready) {
 
 }  // namespace
 
+namespace {
+
+// Never destroyed: a thread may be computing when the process ends.
+std::atomic<Pool*> of_process{nullptr};
+
+}  // namespace
+
 Pool& Pool::instance() {
-  static Pool pool;
-  return pool;
+  static const int made = [] {
+    of_process.store(new Pool);
+    // A process that forks off has none of the threads.
+    return pthread_atfork(nullptr, nullptr,
+                          [] { of_process.store(new Pool); });
+  }();
+  (void)made;
+  return *of_process.load();
 }
 
 Pool::~Pool() { stop(); }
@@ -160,7 +173,6 @@ void Pool::leave() {
 }
 
 void Pool::work(uint64_t seen) {
-  enter_thread();
   while (join(seen)) {
     claim();
     leave();

@@ -19,7 +19,8 @@ namespace fdqc {
 // the thread that asks.
 class Pool {
  public:
-  // The process's pool; one thread (the caller) until resize.
+  // The process's pool; one thread (the caller) until resize, and again in a
+  // process that is forked off.
   static Pool& instance();
 
   Pool() = default;

@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
@@ -20,6 +21,7 @@ namespace {
 constexpr int32_t kMaxThreads = 1024;
 
 std::atomic<int32_t> devices{0};
+std::atomic<bool> configured{false};
 
 void copy_text(char (&to)[32], const std::string& from) {
   std::strncpy(to, from.c_str(), sizeof(to) - 1);
@@ -49,6 +51,12 @@ void* open_library(const char* path) {
 
 int32_t cuda_devices() noexcept { return devices.load(); }
 
+void follow_torch_threads() {
+  if (configured.load()) return;
+  const int threads = std::min(at::get_num_threads(), kMaxThreads);
+  if (threads != Pool::instance().threads()) Pool::instance().resize(threads);
+}
+
 namespace api {
 
 fdqc_status* runtime_configure(int32_t threads) noexcept {
@@ -56,6 +64,7 @@ fdqc_status* runtime_configure(int32_t threads) noexcept {
     require(threads >= 1 && threads <= kMaxThreads, "threads ", threads,
             " is not 1 to ", kMaxThreads);
     keep_interop_small();
+    configured.store(true);
     Pool::instance().resize(threads);
   });
 }

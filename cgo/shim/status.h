@@ -39,10 +39,9 @@ void free_status(fdqc_status* status) noexcept;
 // catch clause only.
 fdqc_status* status_of_current_exception() noexcept;
 
-// What a thread needs before it computes: LibTorch's OpenMP and BLAS thread
-// counts are per thread, and an OS thread that enters for the first time
-// would otherwise bring a team of its own. Cheap after the first call. The
-// pool's workers call it as well.
+// What a thread needs before LibTorch computes in it: OpenMP's and BLAS's
+// thread counts are per thread, and an OS thread that enters for the first
+// time would otherwise bring a team of its own. Cheap after the first call.
 void enter_thread();
 
 // Ambient state of the thread while a body runs: gradients are off, and the

@@ -5,12 +5,14 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <c10/core/Device.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <functional>
 
 #include "pool.h"
+#include "status.h"
 
 namespace fdqc {
 
@@ -27,8 +29,10 @@ inline int64_t matrix_floats(c10::Device device) {
   return device.is_cpu() ? int64_t{1} << 18 : int64_t{1} << 26;
 }
 
-// The operator computes below autograd, whatever mode its caller is in.
+// The operator computes below autograd, whatever mode its caller is in. Not in
+// inference mode: what the caller's thread makes is written by others.
 struct NoAutograd {
+  c10::InferenceMode normal{false};
   at::AutoDispatchBelowAutograd below;
   c10::NoGradGuard off;
 };
@@ -42,7 +46,9 @@ inline void for_tiles(c10::Device device, int64_t tiles,
     return;
   }
   Pool::instance().run(tiles, [&](int64_t i) {
-    // Both modes belong to a thread, and the pool's workers have their own.
+    // Modes and thread counts belong to a thread, and the pool's workers have
+    // their own.
+    enter_thread();
     const NoAutograd guard;
     body(i);
   });
