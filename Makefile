@@ -23,7 +23,8 @@ native = $(MAKE) -j$(JOBS) -f cgo/shim/build.mk BUILD=$(BUILD) LIBTORCH="$$(cat 
 # One short line for each file that is compiled or linked.
 short = sed -u -E '/Nothing to be done/d; /^mv /d; s|^[^ ]*[+][+] .* -c ([^ ]+) -o .*|c++ \1|; s|^[^ ]*[+][+] .* -o ([^ ]+)$$|link \1|'
 with_shim = FDQC_LIB=$(BUILD)/libfdqc.so FDQC_FAULTS_LIB=$(BUILD)/libfdqc_faults.so
-with_peers = FDQC_PEERS_PYTHON="$$(cat $(BUILD)/peers.path)"
+with_peers = FDQC_PEERS_PYTHON="$$(cat $(BUILD)/peers.path)" FDQC_GOTORCH_PEER=$(BUILD)/gotorch-peer
+with_gotorch = CGO_LDFLAGS="$$(cat $(BUILD)/gotorch.flags)"
 # -count=1: the cache of test results knows nothing of the shim.
 go_test = env $(with_shim) $(with_peers) python3 scripts/gotest.py --counts $(BUILD)/test-counts
 
@@ -53,9 +54,13 @@ demo: build ## judge the shipped actions: learn from one part, judge the other
 	@scripts/demo $(BUILD)/fdqc $(BUILD)/demo
 
 .PHONY: peers
-peers: ## make the Python environment of PyTorch 2.11 that tests and bench compare with
-	@mkdir -p $(BUILD)
+peers: gotorch ## make what tests and bench compare with: Python with PyTorch 2.11, gotorch
 	@found=$$(scripts/peers); echo "$$found" >$(BUILD)/peers.path
+
+.PHONY: gotorch
+gotorch: setup ## build gotorch's C++ for models/gotorch, and its peer in the benchmark
+	@found=$$(scripts/gotorch "$$(cat $(BUILD)/libtorch.path)"); echo "$$found" >$(BUILD)/gotorch.flags
+	@$(with_gotorch) go build -tags gotorch -o $(BUILD)/gotorch-peer ./bench/peers/gotorch
 
 .PHONY: tools
 tools:
@@ -75,6 +80,7 @@ test: ## run every test, the conformance check and the linters
 	@$(MAKE) peers
 	@$(MAKE) test-go
 	@$(MAKE) test-race
+	@$(MAKE) test-gotorch
 	@$(MAKE) conformance
 	@$(MAKE) lint
 	@python3 scripts/gotest.py --sum $(BUILD)/test-counts
@@ -95,6 +101,12 @@ test-go: build peers ## run the Go tests
 test-race: build peers ## run the Go tests under the race detector
 	@$(go_test) race -race -short -count=1 ./...
 
+# gotorch ends a process that sees one CPU, unless the variable is set.
+.PHONY: test-gotorch
+test-gotorch: build gotorch ## run the tests of models/gotorch, with and without the race detector
+	@$(with_gotorch) OMP_NUM_THREADS=2 $(go_test) gotorch -tags gotorch -count=1 ./models/gotorch
+	@$(with_gotorch) OMP_NUM_THREADS=2 $(go_test) gotorch-race -race -tags gotorch -count=1 ./models/gotorch
+
 .PHONY: conformance
 conformance: build ## compare with the numbers of the Python reference
 	@python3 engine/cmd/fdqc/testdata/conformance/check.py $(BUILD)/fdqc | tee $(BUILD)/conformance.log
@@ -102,9 +114,10 @@ conformance: build ## compare with the numbers of the Python reference
 		$(BUILD)/conformance.log >>$(BUILD)/test-counts
 
 .PHONY: lint
-lint: tools ## run the linters of Go, shell and Python; findings are errors
+lint: tools gotorch ## run the linters of Go, shell and Python; findings are errors
 	@tools=$$(cat $(BUILD)/tools.path); \
 	$$tools/golangci-lint run ./...; \
+	$(with_gotorch) $$tools/golangci-lint run --build-tags gotorch ./models/gotorch ./bench/peers/gotorch; \
 	$$tools/golangci-lint fmt --diff ./...; \
 	$$tools/shellcheck $$(grep -d skip -lE '^#!/usr/bin/env (ba)?sh' scripts/* .ci/*); \
 	$$tools/ruff check --no-cache . scripts/budgets; \

@@ -30,7 +30,7 @@ var pythonPeers = []struct{ kind, name, file, argument string }{
 // Why a peer is missing that was not tried.
 const (
 	noPython  = "no Python environment is named (FDQC_PEERS_PYTHON); run: make peers"
-	noGotorch = "no program is named (FDQC_GOTORCH_PEER)"
+	noGotorch = "no program is named (FDQC_GOTORCH_PEER); run: make peers"
 	leftOut   = "left out of this plan"
 	// missingGPU is the name of the engine where there is none.
 	missingGPU = "fdqc engine on CUDA"

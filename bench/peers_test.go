@@ -57,24 +57,28 @@ func TestEngineAndPeersAnswerAlike(t *testing.T) {
 	if python == "" {
 		t.Skip("no Python with PyTorch is named (FDQC_PEERS_PYTHON); run make peers")
 	}
+	gotorch := os.Getenv("FDQC_GOTORCH_PEER")
+	if gotorch == "" {
+		t.Skip("no program of gotorch is named (FDQC_GOTORCH_PEER); run make peers")
+	}
 	// Compiling takes a minute, and what it compiles is the eager program.
 	group := func(d, n int) Group {
-		return Group{SweepBatch, d, n, 50, 1, []int{1, 256}, []string{"engine", "loop", "eager", "faiss", "tree"}}
+		return Group{SweepBatch, d, n, 50, 1, []int{1, 256}, []string{"engine", "loop", "eager", "gotorch", "faiss", "tree"}}
 	}
 	report, err := Run(t.Context(), Options{
 		Plan:   Plan{Groups: []Group{group(8, 8), group(40, 8), group(384, 384)}, Rounds: 1, PerTurn: time.Millisecond},
-		Python: python,
+		Python: python, Gotorch: gotorch,
 	})
 	needLibTorch(t, err)
-	// CUDA, torch.compile and gotorch are.
-	if len(report.Missing) != 3 || len(report.Targets) != 5 {
-		t.Fatalf("got targets %+v, missing %+v, want the engine and 4 peers", report.Targets, report.Missing)
+	// CUDA and torch.compile are.
+	if len(report.Missing) != 2 || len(report.Targets) != 6 {
+		t.Fatalf("got targets %+v, missing %+v, want the engine and 5 peers", report.Targets, report.Missing)
 	}
 	for _, r := range report.Results {
 		if r.Difference > Tolerance {
 			t.Errorf("d=%d n=%d: answers differ by %v, want at most %v", r.Width, r.Workspace, r.Difference, Tolerance)
 		}
-		want := 5
+		want := 6
 		if r.BatchSize > 64 {
 			want-- // the loop
 		}
