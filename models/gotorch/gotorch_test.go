@@ -211,6 +211,22 @@ func TestWrongTensorsAreNamed(t *testing.T) {
 	runtime.KeepAlive(good.T)
 }
 
+// TestAContiguousCopy is what README.md advises.
+func TestAContiguousCopy(t *testing.T) {
+	x := tensor(normal(1, 32), torch.Float, 4, 8)
+	turned := x.Transpose(0, 1)
+	copied := torch.Stack([]torch.Tensor{turned}, 0).Squeeze(0)
+	if err := Rows(copied, func(rows []float32, width int) error {
+		if want := normal(1, 32)[8]; width != 4 || rows[1] != want {
+			t.Errorf("got %v in rows of %d, want %v in rows of 4", rows[1], width, want)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	runtime.KeepAlive(turned.T)
+}
+
 // TestGarbageCollection drops every tensor as early as can be, while the
 // collector runs all the time.
 func TestGarbageCollection(t *testing.T) {
