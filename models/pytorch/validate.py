@@ -6,7 +6,7 @@
 Judges the rows ([B, d] float32; without a file, some near the state's patterns)
 and prints a line for each. Two lines are all that a program needs:
 
-    torch.ops.load_library("build/libfdqc.so")
+    torch.ops.load_library("build/libfdqc.so")  # of `make build`; wants libhwy.so.1 (Debian: libhwy1)
     scores, nearest, flags, row_status, state = torch.ops.fdqc.validate(...)
 
 The arguments, float32 unless said, n the workspace dimension (2 to 1024), all
