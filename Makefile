@@ -120,7 +120,7 @@ lint: tools gotorch ## run the linters of Go, shell and Python; findings are err
 	$(with_gotorch) $$tools/golangci-lint run --build-tags gotorch ./models/gotorch ./bench/peers/gotorch; \
 	$$tools/golangci-lint fmt --diff ./...; \
 	$$tools/shellcheck $$(grep -d skip -lE '^#!/usr/bin/env (ba)?sh' scripts/* .ci/*); \
-	$$tools/ruff check --no-cache . scripts/budgets; \
+	$$tools/ruff check --no-cache . scripts/budgets scripts/plots; \
 	echo "lint: no findings"
 
 .PHONY: soak
