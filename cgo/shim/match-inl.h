@@ -201,6 +201,15 @@ HWY_INLINE void centre_row(const SideIndex::Impl& side, const float* z,
   if (!(norm <= kFar)) std::fill_n(to, n, 0.0f);
 }
 
+// All rows of a tile, into scratch.z and scratch.rows.
+HWY_INLINE void centre_rows(const Tile& tile, MatchScratch::Impl& scratch) {
+  const int64_t n = tile.side.n;
+  for (int64_t r = 0; r < tile.rows; ++r) {
+    centre_row(tile.side, tile.z + r * n, tile.found[r],
+               scratch.z.get() + r * n, scratch.rows[r]);
+  }
+}
+
 HWY_INLINE uint64_t bits_of(hn::Mask<Lanes> mask) {
   uint8_t bits[8] = {};
   hn::StoreMaskBits(Lanes(), mask, bits);

@@ -327,17 +327,13 @@ int64_t match_width(const Tile& tile, MatchScratch::Impl& scratch) {
 }
 
 int64_t match_boxes(const Tile& tile, MatchScratch::Impl& scratch) {
-  const int64_t n = tile.side.n;
   const int64_t room = kRows * box_room(tile.side.boxes->blocks());
   if (scratch.bounds.size() < room) {
     scratch.listed = std::make_unique<int32_t[]>(room);
     scratch.bounds = AlignedFloats(room);
   }
-  for (int64_t r = 0; r < tile.rows; ++r) {
-    centre_row(tile.side, tile.z + r * n, tile.found[r],
-               scratch.z.get() + r * n, scratch.rows[r]);
-  }
-  switch (n) {
+  centre_rows(tile, scratch);
+  switch (tile.side.n) {
     case 8: return match_width<8>(tile, scratch);
     case 16: return match_width<16>(tile, scratch);
     default: return match_width<0>(tile, scratch);

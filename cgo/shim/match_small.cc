@@ -64,12 +64,8 @@ void match_width(const Tile& tile, MatchScratch::Impl& scratch) {
 }
 
 void match_small(const Tile& tile, MatchScratch::Impl& scratch) {
-  const int64_t n = tile.side.n;
-  for (int64_t r = 0; r < tile.rows; ++r) {
-    centre_row(tile.side, tile.z + r * n, tile.found[r],
-               scratch.z.get() + r * n, scratch.rows[r]);
-  }
-  switch (n) {
+  centre_rows(tile, scratch);
+  switch (tile.side.n) {
     case 8: return match_width<8>(tile, scratch);
     case 16: return match_width<16>(tile, scratch);
     default: return match_width<0>(tile, scratch);
