@@ -36,7 +36,7 @@ void check_segments(const fdqc_batch& batch, const fdqc_states& states) {
             "batch: segment ", i, ": the projection is from ", projection.d,
             " to ", projection.n, ", expected is ", segment.width, " to ",
             states.n);
-    require(projection.device == states.device,
+    require(projection.place == states.place,
             "batch: segment ", i, ": the projection is on another device");
   }
   require(count == batch.count, "batch: the segments have ", count,
@@ -51,8 +51,8 @@ void check_batch(const fdqc_batch& batch) {
           ", states for ", n);
   require(batch.patterns->n == n, "batch: patterns for n = ",
           batch.patterns->n, ", states for ", n);
-  require(batch.weights->device == batch.states->device &&
-              batch.patterns->device == batch.states->device,
+  require(batch.weights->place == batch.states->place &&
+              batch.patterns->place == batch.states->place,
           "batch: weights, patterns and states are not on one device");
   for (int64_t i = 0; batch.slots != nullptr && i < batch.count; ++i) {
     require(batch.slots[i] >= 0 && batch.slots[i] < kMaxSlots, "batch: slot ",
@@ -104,7 +104,7 @@ fdqc_status* project(const fdqc_batch* batch, float* out,
             "project: batch, out or row_status is NULL");
     require(batch->states != nullptr, "project: states is NULL");
     check_segments(*batch, *batch->states);
-    if (batch->states->device.is_cpu()) {
+    if (batch->states->place.host()) {
       cpu::project(rows_of(*batch), out, row_status);
     } else {
       project_on_device(*batch, out, row_status);
@@ -120,7 +120,7 @@ fdqc_status* validate(const fdqc_batch* batch, fdqc_verdict* out) noexcept {
     check_segments(*batch, *batch->states);
     check_batch(*batch);
     check_policy(batch->policy);
-    if (batch->states->device.is_cpu()) {
+    if (batch->states->place.host()) {
       validate_on_cpu(*batch, out);
     } else {
       validate_on_device(*batch, out);

@@ -20,7 +20,7 @@ SHIM_OUT := $(BUILD)/shim
 SHIM_CXXFLAGS := -std=c++17 -O3 -ffp-contract=off -fPIC \
 	-fvisibility=hidden -pthread \
 	-Wall -Wextra -Werror -D_GLIBCXX_USE_CXX11_ABI=1 -MMD -MP \
-	-I$(SHIM_DIR) -isystem $(LIBTORCH)/include \
+	-I$(SHIM_DIR) -I$(SHIM_OUT) -isystem $(LIBTORCH)/include \
 	-isystem $(LIBTORCH)/include/torch/csrc/api/include
 # --no-as-needed: a test that names only templates still needs the library.
 # --disable-new-dtags is some linkers' default; RUNPATH is what cgo/torch reads.
@@ -62,6 +62,14 @@ $(SHIM_OUT)/faults/%.o: $(SHIM_DIR)/%.cc $(SHIM_STAMP)
 $(SHIM_OUT)/asan/%.o: $(SHIM_DIR)/%.cc $(SHIM_STAMP)
 	@mkdir -p $(@D)
 	$(CXX) $(SHIM_CXXFLAGS) $(SHIM_ASAN) -DFDQC_FAULTS -c $< -o $@
+
+# The text of the CUDA kernels, which a GPU's own compiler gets at run time.
+$(SHIM_OUT)/%.inc: $(SHIM_DIR)/cuda/%
+	@mkdir -p $(@D)
+	@{ printf 'R"cuda('; cat $<; printf ')cuda"\n'; } > $@
+
+$(foreach build,plain faults asan,$(SHIM_OUT)/$(build)/nvrtc.o): \
+	$(SHIM_OUT)/validate.cu.inc $(SHIM_OUT)/arguments.h.inc
 
 SHIM_SO_FLAGS = -shared -pthread $(SHIM_RUNPATH) $(SHIM_LINK) \
 	-Wl,--version-script=$(SHIM_DIR)/exports.map -Wl,-z,defs \

@@ -17,6 +17,7 @@ class States {
          const float* states);
 
   int64_t n() const { return n_; }
+  int64_t slots() const { return static_cast<int64_t>(number_.size()); }
   const float* loaded_real() const { return loaded_real_.data(); }
   const float* imag() const { return imag_.data(); }
 
@@ -41,12 +42,17 @@ class States {
     }
     void commit() noexcept;
 
+    // Of whoever computes elsewhere: the slots in the order of their first
+    // rows, the place of one among them, and their copies, [named, n].
+    const std::vector<int32_t>& named() const { return states_.named_; }
+    int32_t number(int64_t slot) const { return states_.number_[slot]; }
+    float* copies() { return states_.copies_.data(); }
+
    private:
     States& states_;
   };
 
  private:
-  int64_t slots() const { return static_cast<int64_t>(number_.size()); }
   void grow(int64_t slots);
   void forget() noexcept;
 

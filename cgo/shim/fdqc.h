@@ -33,7 +33,8 @@ enum {
   FDQC_INVALID_ARGUMENT = 1,  /* a shape, a pointer or a number is wrong */
   FDQC_OUT_OF_MEMORY = 2,     /* host or device memory */
   FDQC_DEVICE_UNAVAILABLE = 3, /* CUDA was asked for and is not there */
-  FDQC_INTERNAL = 4           /* anything else that LibTorch or C++ threw */
+  FDQC_INTERNAL = 4,          /* anything else that LibTorch or C++ threw */
+  FDQC_DEVICE_LOST = 5 /* a CUDA device failed; every later call on it says so */
 };
 
 typedef struct fdqc_status {

@@ -12,11 +12,16 @@
 #include "cpu_score.h"
 #include "cpu_states.h"
 #include "cpu_validate.h"
+#include "device.h"
+#include "device_side.h"
 #include "fdqc.h"
 #include "side_index.h"
 #include "status.h"
 
 namespace fdqc {
+
+struct DeviceRoom;  // device_batch.h
+class Kernels;      // kernels.h
 
 // Counts handles that live; the constructor of Counted is the last thing
 // that can fail in a *_new function.
@@ -29,29 +34,13 @@ struct Counted {
 
 int64_t live_handles() noexcept;
 
-// The device that a number of the ABI names. Throws InvalidArgument or
-// DeviceUnavailable.
-c10::Device device_of(int32_t device);
-
-struct PreparedSide;  // match.h
-
-// One side of the memory. Rows are kept with room to grow; [0, count) are
-// patterns.
+// One side of the memory: its rows lie in one of the two.
 struct PatternSide {
   int64_t count = 0;
-  std::vector<int64_t> ids;        // [count]
-  // The rows on the CPU. A batch takes a tree that is complete into use.
+  std::vector<int64_t> ids;  // [count]
+  // On the CPU. A batch takes a tree that is complete into use.
   mutable std::optional<SideIndex> index;
-  at::Tensor rows;                 // [room, 2n] float32, on another device
-  // Raised by every put and truncate that changes the side.
-  uint64_t version = 0;
-  // What matching on a device derives from the rows, made when first needed
-  // and again when prepared_version is no longer version. Written under the
-  // gate only.
-  mutable std::shared_ptr<const PreparedSide> prepared;
-  mutable uint64_t prepared_version = 0;
-
-  at::Tensor active() const;  // [count, 2n], on another device than the CPU
+  std::optional<DeviceSide> device;
 };
 
 }  // namespace fdqc
@@ -60,31 +49,44 @@ struct PatternSide {
 
 struct fdqc_weights : fdqc::Counted {
   int32_t n = 0;
-  c10::Device device = c10::kCPU;
+  fdqc::Place place;
   std::optional<fdqc::cpu::Detector> packed;
   std::vector<at::Tensor> tensors;  // the six of weights_new
 };
 
 struct fdqc_projection : fdqc::Counted {
   int32_t n = 0, d = 0;
-  c10::Device device = c10::kCPU;
+  fdqc::Place place;
   std::optional<fdqc::cpu::Linear> packed;
   at::Tensor weight, bias;  // [n,d], [n]
 };
 
 struct fdqc_patterns : fdqc::Counted {
   int32_t n = 0;
-  c10::Device device = c10::kCPU;
+  fdqc::Place place;
   fdqc::PatternSide sides[2];
 };
 
 struct fdqc_states : fdqc::Counted {
   int32_t n = 0;
-  c10::Device device = c10::kCPU;
+  fdqc::Place place;
+  // Of a device too: what every batch brings back, so that the states are
+  // there when the device is not.
   std::optional<fdqc::cpu::States> host;
+  // On another device. state_imag never moves, so one row serves all slots.
   at::Tensor loaded_real, loaded_imag;  // [n]
-  // [slots, n]: state_imag never moves, so one row serves all slots.
-  at::Tensor real;
+  at::Tensor real;                      // [slots, n]
+  std::shared_ptr<fdqc::DeviceRoom> room;
+  const fdqc::Kernels* kernels = nullptr;  // NULL: ATen's operators compute
   // The segments of the batch in hand; memory that is used again.
   std::vector<fdqc::cpu::Segment> segments;
 };
+
+namespace fdqc {
+
+// As fdqc_table.states_new, with arguments that were checked and without
+// kernels.
+std::unique_ptr<fdqc_states> make_states(const Place& place, int32_t n,
+                                         const float* real, const float* imag);
+
+}  // namespace fdqc

@@ -114,7 +114,7 @@ at::Tensor candidates(const at::Tensor& lower, const at::Tensor& threshold) {
 // with float64, a few rows at a time.
 void match_wide(const PreparedSide& side, const at::Tensor& z,
                 const at::Tensor& rows, int64_t first, int64_t last,
-                Best& best) {
+                int64_t room, Best& best) {
   const double u = std::ldexp(1.0, -53);
   const int64_t n = side.n;
   const at::Tensor heads = side.rows.slice(0, first, last)
@@ -127,7 +127,7 @@ void match_wide(const PreparedSide& side, const at::Tensor& z,
                                .mul_(1 - k2(n, u))
                                .unsqueeze(1);
   const int64_t at_once = std::max<int64_t>(
-      1, matrix_floats(z.device()) / 2 / std::max<int64_t>(1, last - first));
+      1, room / 2 / std::max<int64_t>(1, last - first));
   for (int64_t begin = 0; begin < rows.size(0); begin += at_once) {
     const at::Tensor some =
         rows.slice(0, begin, std::min(begin + at_once, rows.size(0)));
@@ -138,7 +138,7 @@ void match_wide(const PreparedSide& side, const at::Tensor& z,
     const at::Tensor found = at::nonzero(
         candidates(lower, threshold(bound, at::amin(lower, {0}))));
     resolve(side, z, found.select(1, 0).add(first),
-            some.index_select(0, found.select(1, 1)), best);
+            some.index_select(0, found.select(1, 1)), room, best);
   }
 }
 
@@ -153,13 +153,13 @@ struct Product {
 
 // Decides a product.
 void settle(const PreparedSide& side, const at::Tensor& z, const Product& of,
-            Best& best) {
+            int64_t room, Best& best) {
   const int64_t rows = of.limit.size(0);
   at::Tensor marked = candidates(of.groups, of.limit);
   const at::Tensor many = marked.sum(0).gt(kFewGroups);
   if (many.any().item<bool>()) {
     match_wide(side, z, at::nonzero(many).flatten().add_(of.row), of.first,
-               std::min(of.first + of.lower.size(0), side.count), best);
+               std::min(of.first + of.lower.size(0), side.count), room, best);
     marked.logical_and_(many.logical_not());
   }
   const at::Tensor found = at::nonzero(marked);
@@ -174,7 +174,8 @@ void settle(const PreparedSide& side, const at::Tensor& z, const Product& of,
   wanted.logical_and_(pattern.lt(side.count - of.first));
   const at::Tensor pairs = at::nonzero(wanted.flatten()).flatten();
   resolve(side, z, pattern.flatten().index_select(0, pairs).add_(of.first),
-          row.index_select(0, pairs.div(kGroup, "floor")).add_(of.row), best);
+          row.index_select(0, pairs.div(kGroup, "floor")).add_(of.row), room,
+          best);
 }
 
 }  // namespace
@@ -185,7 +186,7 @@ PreparedSide prepare(const at::Tensor& rows, int64_t n) {
   side.n = n;
   side.rows = rows;
   const auto options = rows.options();
-  const int64_t padded = (side.count + kGroup - 1) / kGroup * kGroup;
+  const int64_t padded = padded_patterns(side.count);
   side.tail = at::empty({side.count}, options.dtype(at::kDouble));
   side.lower = at::zeros({padded, n + 1}, options);
   side.lower.select(1, n).fill_(kInf);
@@ -227,18 +228,31 @@ PreparedSide prepare(const at::Tensor& rows, int64_t n) {
   return side;
 }
 
-std::shared_ptr<const PreparedSide> prepared(const PatternSide& side,
-                                             int64_t n) {
-  if (side.prepared == nullptr || side.prepared_version != side.version) {
-    side.prepared.reset();
-    side.prepared =
-        std::make_shared<const PreparedSide>(prepare(side.active(), n));
-    side.prepared_version = side.version;
+void prepare_row(const float* row, int64_t n, const double* centre,
+                 float* lower, double& tail) {
+  double norm = 0;
+  tail = 0;
+  for (int64_t j = 0; j < n; ++j) {
+    const float head = static_cast<float>(static_cast<double>(row[j]) -
+                                          centre[j]);
+    const double rest = row[n + j];
+    lower[j] = head;
+    norm += static_cast<double>(head) * head;
+    tail += rest * rest;
   }
-  return side.prepared;
+  norm += tail;
+  const bool huge = !(norm < kHuge);
+  for (int64_t j = 0; j < n; ++j) lower[j] = huge ? 0 : -2 * lower[j];
+  lower[n] = static_cast<float>(
+      huge ? kInf : norm * (1 - k2(n, product_roundoff())));
 }
 
-Nearest nearest(const PreparedSide& side, const at::Tensor& from) {
+int64_t padded_patterns(int64_t count) {
+  return (count + kGroup - 1) / kGroup * kGroup;
+}
+
+Nearest nearest(const PreparedSide& side, const at::Tensor& from,
+                int64_t room) {
   const at::Tensor z = from.contiguous();
   const int64_t rows = z.size(0), n = side.n;
   Best best(rows, z.device());
@@ -255,7 +269,6 @@ Nearest nearest(const PreparedSide& side, const at::Tensor& from) {
       row_bound(centred, n, product_roundoff(), kFar, kUnderflow);
 
   const int64_t padded = side.lower.size(0);
-  const int64_t room = matrix_floats(z.device());
   const int64_t tile = z.device().is_cpu() ? std::min(rows, kProductRows)
                                            : rows;
   const int64_t step = std::min(
@@ -277,7 +290,7 @@ Nearest nearest(const PreparedSide& side, const at::Tensor& from) {
       product.groups =
           at::amin(product.lower.view({-1, kGroup, count}), {1});
       product.limit = threshold(tile_bound, at::amin(product.groups, {0}));
-      settle(side, z, product, best);
+      settle(side, z, product, room, best);
     }
   }
   return best.answer();

@@ -4,9 +4,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <memory>
-
-#include "handles.h"
 #include "tiles.h"
 
 namespace fdqc {
@@ -27,9 +24,12 @@ struct PreparedSide {
 // rows: [count, 2n] float32, finite; kept, not copied.
 PreparedSide prepare(const at::Tensor& rows, int64_t n);
 
-// The same for a side of the memory, made again only when the side changed.
-std::shared_ptr<const PreparedSide> prepared(const PatternSide& side,
-                                             int64_t n);
+// What prepare makes of one row ([2n]): lower is [n + 1].
+void prepare_row(const float* row, int64_t n, const double* centre,
+                 float* lower, double& tail);
+
+// Rows of `lower` for count patterns.
+int64_t padded_patterns(int64_t count);
 
 struct Nearest {
   at::Tensor distance;  // [rows] float32, +infinity with no pattern
@@ -38,7 +38,10 @@ struct Nearest {
 
 // z: [rows, n] float32, finite, on the side's device. The winner is the least
 // of the squared direct differences, summed in float64 in column order, ties
-// to the lowest row. Needs matrix_floats(device) numbers, whatever the count.
-Nearest nearest(const PreparedSide& side, const at::Tensor& z);
+// to the lowest row. Needs memory for room numbers, whatever the count.
+Nearest nearest(const PreparedSide& side, const at::Tensor& z, int64_t room);
+inline Nearest nearest(const PreparedSide& side, const at::Tensor& z) {
+  return nearest(side, z, matrix_floats(z.device()));
+}
 
 }  // namespace fdqc

@@ -53,10 +53,11 @@ Nearest Best::answer() const {
 }
 
 void resolve(const PreparedSide& side, const at::Tensor& z,
-             const at::Tensor& pattern, const at::Tensor& row, Best& best) {
+             const at::Tensor& pattern, const at::Tensor& row, int64_t room,
+             Best& best) {
   const int64_t count = pattern.size(0);
   const int64_t at_once =
-      std::max<int64_t>(1, matrix_floats(z.device()) / (6 * side.n));
+      std::max<int64_t>(1, room / (6 * side.n));
   for (int64_t from = 0; from < count; from += at_once) {
     const int64_t to = std::min(from + at_once, count);
     const at::Tensor some = pattern.slice(0, from, to);

@@ -26,8 +26,10 @@ class Best {
 };
 
 // Takes the pairs (pattern[i], row[i]) into best: |[z; 0] - P|^2 summed in
-// float64 over the 2n columns in order. z is contiguous.
+// float64 over the 2n columns in order. z is contiguous. Needs memory for room
+// numbers.
 void resolve(const PreparedSide& side, const at::Tensor& z,
-             const at::Tensor& pattern, const at::Tensor& row, Best& best);
+             const at::Tensor& pattern, const at::Tensor& row, int64_t room,
+             Best& best);
 
 }  // namespace fdqc

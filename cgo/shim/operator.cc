@@ -223,11 +223,13 @@ Answers judge(const Inputs& in, const Scorer& scorer, const at::Tensor& z,
   all.flags = at::empty({rows}, z.options().dtype(at::kInt));
   all.known = at::empty({rows}, z.options().dtype(at::kBool));
   const int64_t tile = tile_rows(device, rows);
+  const int64_t room =
+      in.matrix_floats > 0 ? in.matrix_floats : matrix_floats(device);
   for_tiles(device, (rows + tile - 1) / tile, [&](int64_t i) {
     const int64_t from = i * tile, to = std::min(from + tile, rows);
     const at::Tensor mine = z.slice(0, from, to);
-    const Nearest safe = nearest(*in.sides[FDQC_SAFE], mine);
-    const Nearest unsafe = nearest(*in.sides[FDQC_UNSAFE], mine);
+    const Nearest safe = nearest(*in.sides[FDQC_SAFE], mine, room);
+    const Nearest unsafe = nearest(*in.sides[FDQC_UNSAFE], mine, room);
     const Scored scored =
         score(scorer, states.slice(0, from, to), safe.distance,
               unsafe.distance,

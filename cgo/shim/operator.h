@@ -67,6 +67,7 @@ struct Inputs {
   std::vector<at::Tensor> detector;
   const PreparedSide* sides[2] = {nullptr, nullptr};  // FDQC_SAFE, _UNSAFE
   fdqc_policy policy{};
+  int64_t matrix_floats = 0;  // numbers of one product of matching; 0: usual
 };
 
 // On the host. A row that is not FDQC_ROW_OK has NaN scores, -1 and the

@@ -1,5 +1,3 @@
-#include <ATen/ops/empty.h>
-
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -9,8 +7,6 @@
 #include "host.h"
 
 namespace fdqc {
-
-at::Tensor PatternSide::active() const { return rows.narrow(0, 0, count); }
 
 namespace {
 
@@ -44,24 +40,6 @@ int64_t check_put(const PatternSide& side, int64_t width, int64_t count,
   return after;
 }
 
-// Room for `count` rows. What is in use stays as it is, also when it throws.
-void make_room(PatternSide& side, int64_t count) {
-  constexpr int64_t kLeast = 64;
-  const int64_t ids = static_cast<int64_t>(side.ids.capacity());
-  if (count > ids) side.ids.reserve(std::max({count, 2 * ids, kLeast}));
-  if (side.index) {
-    side.index->reserve(std::max(count, kLeast));
-    return;
-  }
-  const int64_t room = side.rows.size(0);
-  if (count <= room) return;
-  at::Tensor wider = at::empty({std::max({count, 2 * room, kLeast}),
-                                side.rows.size(1)},
-                               side.rows.options());
-  wider.narrow(0, 0, side.count).copy_(side.active());
-  side.rows = std::move(wider);
-}
-
 }  // namespace
 
 namespace api {
@@ -71,15 +49,15 @@ fdqc_status* patterns_new(int32_t device, int32_t n,
   return guard([&] {
     require(out != nullptr, "patterns: out is NULL");
     require_workspace(n);
-    const c10::Device on = device_of(device);
+    const Place place = place_of(device);
     auto patterns = std::make_unique<fdqc_patterns>();
     patterns->n = n;
-    patterns->device = on;
+    patterns->place = place;
     for (PatternSide& side : patterns->sides) {
-      if (on.is_cpu()) {
+      if (place.host()) {
         side.index.emplace(n);
       } else {
-        side.rows = copy_in(nullptr, {0, 2 * n}, on);
+        on_device(place, [&] { side.device.emplace(n, place.at); });
       }
     }
     *out = patterns.release();
@@ -94,25 +72,21 @@ fdqc_status* patterns_put(fdqc_patterns* patterns, int32_t side, int64_t count,
     const int64_t width = 2 * int64_t{patterns->n};
     const int64_t after = check_put(to, width, count, index, rows, ids);
     if (count == 0) return;
-    // Whatever can fail comes before the first row is written.
-    at::Tensor from;
-    if (!to.index) from = copy_in(rows, {count, width}, patterns->device);
-    make_room(to, after);
-    to.ids.resize(after);
-    for (int64_t i = 0; i < count;) {
-      int64_t end = i + 1;
-      if (to.index) {
+    // Whatever can fail comes before the first id is written.
+    constexpr int64_t kLeast = 64;
+    const int64_t room = static_cast<int64_t>(to.ids.capacity());
+    if (after > room) to.ids.reserve(std::max({after, 2 * room, kLeast}));
+    if (to.index) {
+      to.index->reserve(std::max(after, kLeast));
+      for (int64_t i = 0; i < count; ++i) {
         to.index->put(index[i], rows + i * width);
-      } else {
-        // Neighbours go in one copy: an append is one on a device.
-        while (end < count && index[end] == index[end - 1] + 1) ++end;
-        to.rows.narrow(0, index[i], end - i).copy_(from.narrow(0, i, end - i));
       }
-      std::copy(ids + i, ids + end, to.ids.begin() + index[i]);
-      i = end;
+    } else {
+      on_device(patterns->place, [&] { to.device->put(count, index, rows); });
     }
+    to.ids.resize(after);
+    for (int64_t i = 0; i < count; ++i) to.ids[index[i]] = ids[i];
     to.count = after;
-    ++to.version;
   });
 }
 
@@ -123,10 +97,13 @@ fdqc_status* patterns_truncate(fdqc_patterns* patterns, int32_t side,
     require(count >= 0 && count <= from.count, "truncate patterns: count ",
             count, " is not 0 to ", from.count);
     if (count == from.count) return;
-    if (from.index) from.index->truncate(count);
+    if (from.index) {
+      from.index->truncate(count);
+    } else {
+      on_device(patterns->place, [&] { from.device->truncate(count); });
+    }
     from.ids.resize(count);
     from.count = count;
-    ++from.version;
   });
 }
 

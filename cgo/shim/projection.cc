@@ -15,16 +15,19 @@ fdqc_status* projection_new(int32_t device, int32_t n, int32_t d,
     require(bias != nullptr, "projection: bias is NULL");
     require_workspace(n);
     require(d >= 1 && d <= 4096, "projection: width ", d, " is not 1 to 4096");
-    const c10::Device on = device_of(device);
+    const Place place = place_of(device);
     auto projection = std::make_unique<fdqc_projection>();
     projection->n = n;
     projection->d = d;
-    projection->device = on;
-    if (on.is_cpu()) {
+    projection->place = place;
+    if (place.host()) {
       projection->packed.emplace(n, d, weight, bias);
     } else {
-      projection->weight = copy_in(weight, {n, d}, on);
-      projection->bias = copy_in(bias, {n}, on);
+      on_device(place, [&] {
+        device_step(0);
+        projection->weight = copy_in(weight, {n, d}, place.at);
+        projection->bias = copy_in(bias, {n}, place.at);
+      });
     }
     *out = projection.release();
   });

@@ -12,6 +12,8 @@
 #include <cstring>
 
 #include "api.h"
+#include "device.h"
+#include "kernels.h"
 #include "pool.h"
 #include "status.h"
 
@@ -86,6 +88,10 @@ fdqc_status* runtime_open_cuda(const char* path) noexcept {
     require(path != nullptr && path[0] == '/',
             "open CUDA: the path of libtorch_cuda is not absolute");
     if (cuda_devices() > 0) return;
+    if (pretends_device()) {
+      devices.store(1);
+      return;
+    }
     // The driver first: without it the half gigabyte of kernels is not read.
     open_library("libcuda.so.1");
     // Loading registers the CUDA backend with ATen, for good: it is never
@@ -95,6 +101,8 @@ fdqc_status* runtime_open_cuda(const char* path) noexcept {
     const auto& hooks = at::detail::getCUDAHooks();
     const int32_t count = hooks.hasCUDA() ? hooks.deviceCount() : 0;
     if (count <= 0) throw DeviceUnavailable("LibTorch finds no CUDA device");
+    const std::string library = path;
+    set_kernel_compiler(library.substr(0, library.rfind('/')));
     devices.store(count);
   });
 }

@@ -2,10 +2,31 @@
 #include <memory>
 
 #include "api.h"
+#include "device_batch.h"
 #include "handles.h"
 #include "host.h"
+#include "kernels.h"
 
-namespace fdqc::api {
+namespace fdqc {
+std::unique_ptr<fdqc_states> make_states(const Place& place, int32_t n,
+                                         const float* real,
+                                         const float* imag) {
+  auto states = std::make_unique<fdqc_states>();
+  states->n = n;
+  states->place = place;
+  states->host.emplace(n, real, imag);
+  if (place.host()) return states;
+  on_device(place, [&] {
+    device_step(0);
+    states->loaded_real = copy_in(real, {n}, place.at);
+    states->loaded_imag = copy_in(imag, {n}, place.at);
+    states->real = copy_in(real, {1, n}, place.at);
+    states->room = std::make_shared<DeviceRoom>(place.at);
+  });
+  return states;
+}
+
+namespace api {
 
 fdqc_status* states_new(int32_t device, int32_t n, const float* real,
                         const float* imag, fdqc_states** out) noexcept {
@@ -14,17 +35,9 @@ fdqc_status* states_new(int32_t device, int32_t n, const float* real,
     require(real != nullptr, "states: real is NULL");
     require(imag != nullptr, "states: imag is NULL");
     require_workspace(n);
-    const c10::Device on = device_of(device);
-    auto states = std::make_unique<fdqc_states>();
-    states->n = n;
-    states->device = on;
-    if (on.is_cpu()) {
-      states->host.emplace(n, real, imag);
-    } else {
-      states->loaded_real = copy_in(real, {n}, on);
-      states->loaded_imag = copy_in(imag, {n}, on);
-      states->real = copy_in(real, {1, n}, on);
-    }
+    const Place place = place_of(device);
+    std::unique_ptr<fdqc_states> states = make_states(place, n, real, imag);
+    if (!place.host()) states->kernels = kernels_of(place, n);
     *out = states.release();
   });
 }
@@ -36,21 +49,21 @@ fdqc_status* states_read(const fdqc_states* states, int32_t slot, float* real,
     require(real != nullptr && imag != nullptr,
             "read state: real or imag is NULL");
     require(slot >= 0, "read state: slot ", slot, " is negative");
-    if (states->host) {
-      std::copy_n(states->host->real(slot), states->n, real);
-      std::copy_n(states->host->imag(), states->n, imag);
-      return;
-    }
-    // A slot that no batch has named yet is as loaded.
-    copy_out(slot < states->real.size(0) ? states->real[slot]
-                                         : states->loaded_real,
-             real);
-    copy_out(states->loaded_imag, imag);
+    std::copy_n(states->host->real(slot), states->n, real);
+    std::copy_n(states->host->imag(), states->n, imag);
   });
 }
 
 fdqc_status* states_free(fdqc_states* states) noexcept {
-  return guard([&] { delete states; });
+  return guard([&] {
+    if (states != nullptr && is_lost(states->place)) {
+      // To give pinned memory back LibTorch asks the device, which throws where
+      // nothing may be thrown. The process keeps it.
+      new std::shared_ptr<DeviceRoom>(states->room);
+    }
+    delete states;
+  });
 }
 
-}  // namespace fdqc::api
+}  // namespace api
+}  // namespace fdqc

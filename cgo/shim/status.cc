@@ -9,20 +9,22 @@
 #include <cstring>
 #include <new>
 
+#include "device.h"
+
 namespace fdqc {
 namespace {
 
 // Answered when there is no memory for a status; shared and never freed.
 constexpr fdqc_status kOutOfMemory = {FDQC_OUT_OF_MEMORY, "out of memory"};
 
+}  // namespace
+
 // ATen's host allocator reports a failed allocation as a plain c10::Error; its
 // words are the only thing that tells it apart.
-bool is_host_allocation_failure(const char* message) {
+bool is_host_allocation_failure(const char* message) noexcept {
   return std::strstr(message, "DefaultCPUAllocator: can't allocate memory") !=
          nullptr;
 }
-
-}  // namespace
 
 fdqc_status* make_status(int32_t code, const char* message) noexcept {
   const size_t length = std::strlen(message);
@@ -45,6 +47,8 @@ fdqc_status* status_of_current_exception() noexcept {
     return make_status(FDQC_INVALID_ARGUMENT, e.what());
   } catch (const DeviceUnavailable& e) {
     return make_status(FDQC_DEVICE_UNAVAILABLE, e.what());
+  } catch (const DeviceLost& e) {
+    return make_status(FDQC_DEVICE_LOST, e.what());
   } catch (const std::bad_alloc&) {
     // Nothing is allocated on this path.
     return const_cast<fdqc_status*>(&kOutOfMemory);

@@ -32,6 +32,9 @@ void require(bool holds, const Parts&... parts);
 // there is none left. message may be any bytes up to the first NUL.
 fdqc_status* make_status(int32_t code, const char* message) noexcept;
 
+// Whether a message of LibTorch is that of its host allocator.
+bool is_host_allocation_failure(const char* message) noexcept;
+
 // Frees what make_status gave; NULL and the preallocated status are left.
 void free_status(fdqc_status* status) noexcept;
 

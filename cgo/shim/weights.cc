@@ -13,21 +13,24 @@ fdqc_status* weights_new(int32_t device, int32_t n,
     require(out != nullptr, "weights: out is NULL");
     require(tensors != nullptr, "weights: tensors is NULL");
     require_workspace(n);
-    const c10::Device on = device_of(device);
+    const Place place = place_of(device);
     for (int i = 0; i < 6; ++i) {
       require(tensors[i] != nullptr, "weights: tensor ", i, " is NULL");
     }
     auto weights = std::make_unique<fdqc_weights>();
     weights->n = n;
-    weights->device = on;
-    if (on.is_cpu()) {
+    weights->place = place;
+    if (place.host()) {
       weights->packed.emplace(n, tensors);
     } else {
       const std::vector<int64_t> shapes[6] = {
           {64, 2 * int64_t{n}}, {64}, {32, 64}, {32}, {1, 32}, {1}};
-      for (int i = 0; i < 6; ++i) {
-        weights->tensors.push_back(copy_in(tensors[i], shapes[i], on));
-      }
+      on_device(place, [&] {
+        device_step(0);
+        for (int i = 0; i < 6; ++i) {
+          weights->tensors.push_back(copy_in(tensors[i], shapes[i], place.at));
+        }
+      });
     }
     *out = weights.release();
   });

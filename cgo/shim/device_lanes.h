@@ -1,0 +1,57 @@
+// The two streams of a device: one computes, the other copies beside it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Event.h>
+#include <c10/core/Stream.h>
+
+#include <cstdint>
+#include <optional>
+
+namespace fdqc {
+
+enum class Lane { kCompute, kCopy };
+
+// A point in the work of a lane.
+struct Mark {
+  std::optional<c10::Event> event;
+};
+
+// The lane that computes is the device's current stream, which puts of patterns
+// and weights go through too; the other is one of its own. The CPU has neither:
+// there everything is done when its call returns.
+class Lanes {
+ public:
+  explicit Lanes(c10::Device device);
+
+  // Has a mark stand for what the lane was given so far.
+  void record(Mark& mark, Lane lane);
+  // What the lane is given from here on begins when the mark is reached; one
+  // that was never recorded is.
+  void wait(Mark& mark, Lane lane);
+  void wait_on_host(Mark& mark);
+
+  // Bytes, on the lane that copies; both stay as they are until it has.
+  void copy(const at::Tensor& to, const at::Tensor& from);
+
+  // The one synchronisation: everything that was copied has arrived.
+  void finish();
+  // Waits for both lanes, whatever they answer: nothing is in use after it.
+  void drain() noexcept;
+
+  // As the driver names the lane that computes.
+  void* native() const;
+
+  // [bytes] uint8: host memory that a device copies from without the host,
+  // and memory of the device.
+  at::Tensor pinned(int64_t bytes) const;
+  at::Tensor on_device(int64_t bytes) const;
+
+ private:
+  c10::Stream stream(Lane lane) const;
+
+  c10::Device device_;
+  std::optional<c10::Stream> copies_;
+};
+
+}  // namespace fdqc
