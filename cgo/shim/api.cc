@@ -39,6 +39,8 @@ constexpr fdqc_table kTable = {
     api::validate,
     fault_arm,
     api::roofline_measure,
+    api::device_info,
+    api::states_copy,
 };
 
 static_assert(sizeof(fdqc_verdict) == 64, "a verdict is 64 bytes");

@@ -12,6 +12,7 @@ fdqc_status* runtime_configure(int32_t threads) noexcept;
 fdqc_status* runtime_info(fdqc_info* out) noexcept;
 fdqc_status* runtime_open_cuda(const char* path) noexcept;
 fdqc_status* live_handles(int64_t* out) noexcept;
+fdqc_status* device_info(int32_t device, fdqc_device_info* out) noexcept;
 
 fdqc_status* weights_new(int32_t device, int32_t n,
                          const float* const tensors[6],
@@ -36,6 +37,8 @@ fdqc_status* states_new(int32_t device, int32_t n, const float* real,
                         const float* imag, fdqc_states** out) noexcept;
 fdqc_status* states_read(const fdqc_states* states, int32_t slot, float* real,
                          float* imag) noexcept;
+fdqc_status* states_copy(const fdqc_states* from, int32_t device,
+                         fdqc_states** out) noexcept;
 fdqc_status* states_free(fdqc_states* states) noexcept;
 
 // Both in batch.cc.

@@ -178,9 +178,11 @@ std::string check_kernels(const Place& place, int64_t n,
     std::unique_ptr<fdqc_states, Problem::Free> states[2];
     std::vector<fdqc_verdict> out[2];
     for (const int with : {0, 1}) {
-      states[with].reset(make_states(place, static_cast<int32_t>(n),
-                                     problem.real.data(), problem.imag.data())
-                             .release());
+      states[with].reset(
+          make_states(place,
+                      {n, problem.real.data(), problem.imag.data()},
+                      /*kernels=*/false)
+              .release());
       out[with].resize(kRows);
       batch.states = states[with].get();
       validate_with(with == 1 ? &kernels : nullptr, batch, out[with].data());

@@ -77,8 +77,8 @@ struct DeviceCounts {
 };
 DeviceCounts& counts_of(const Place& place) noexcept;
 
-// Test builds: FDQC_FAULT_DEVICE in the environment makes the CPU device 0
-// when CUDA is opened, and lets it fail: "none"; "lost:K" at the K-th step
+// Test builds: while FDQC_FAULT_DEVICE is in the environment the CPU is also
+// device 0, and fails as the variable says: "none"; "lost:K" at the K-th step
 // from when the variable was set so; "memory:R" at steps of more than R rows.
 #ifdef FDQC_FAULTS
 bool pretends_device();

@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Raised by one with every incompatible change of this header. */
-#define FDQC_ABI_VERSION 2u
+#define FDQC_ABI_VERSION 3u
 
 /* ---- status ---- */
 
@@ -153,6 +153,16 @@ typedef struct fdqc_info {
   int32_t cuda_devices;      /* 0 until runtime_open_cuda succeeded */
 } fdqc_info;
 
+/* How a CUDA device computes, and what happened to it. */
+typedef struct fdqc_device_info {
+  char kernels[256];     /* which kernels, or why none but LibTorch's; "" before
+                          * states were made there */
+  int64_t out_of_memory; /* batches begun again with fewer rows at once */
+  int64_t tile_rows;     /* rows that may be there at once; 0 before a batch */
+  int32_t lost;          /* 1: it failed, and every call on it answers so */
+  int32_t reserved;      /* 0 */
+} fdqc_device_info;
+
 /* What some threads together can do at best. */
 typedef struct fdqc_roofline {
   double flops_per_second; /* float32, by multiply-adds, two each */
@@ -218,6 +228,12 @@ typedef struct fdqc_table {
   /* Measures the machine with as many threads of its own (1 .. 1024), for
    * about as many seconds (at most 60) and with 256 MiB of memory. */
   fdqc_status *(*roofline_measure)(int32_t threads, double seconds, fdqc_roofline *out);
+
+  /* device: a CUDA device, which may be lost. */
+  fdqc_status *(*device_info)(int32_t device, fdqc_device_info *out);
+  /* The loaded state and the state of every slot, on a device. Where `from`
+   * lies may be lost: every batch that succeeds brings its states back. */
+  fdqc_status *(*states_copy)(const fdqc_states *from, int32_t device, fdqc_states **out);
 } fdqc_table;
 
 #if defined(__GNUC__)

@@ -84,9 +84,9 @@ struct fdqc_states : fdqc::Counted {
 
 namespace fdqc {
 
-// As fdqc_table.states_new, with arguments that were checked and without
-// kernels.
-std::unique_ptr<fdqc_states> make_states(const Place& place, int32_t n,
-                                         const float* real, const float* imag);
+// States on a place, as they are on the host. kernels: whether its kernels are
+// to be used, where there are any.
+std::unique_ptr<fdqc_states> make_states(const Place& place, cpu::States host,
+                                         bool kernels);
 
 }  // namespace fdqc

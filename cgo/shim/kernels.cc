@@ -1,11 +1,14 @@
 #include "kernels.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <utility>
 
+#include "api.h"
 #include "nvrtc.h"
+#include "runtime.h"
 #include "status.h"
 
 namespace fdqc {
@@ -140,8 +143,29 @@ const Kernels* kernels_of(const Place& place, int64_t n) {
   return (loaded[key] = std::move(made)).get();
 }
 
-std::string kernels_report(const Place& place) {
-  return reports[place.number];
+namespace api {
+
+fdqc_status* device_info(int32_t device, fdqc_device_info* out) noexcept {
+  return guard([&] {
+    require(out != nullptr, "device info: out is NULL");
+    require(device >= 0 && device < std::max(1, cuda_devices()),
+            "device info: ", device, " is no CUDA device in use");
+    Place place;
+    place.number = device;
+    fdqc_device_info info{};
+    const auto report = reports.find(device);
+    if (report != reports.end()) {
+      std::strncpy(info.kernels, report->second.c_str(),
+                   sizeof(info.kernels) - 1);
+    }
+    const DeviceCounts& counts = counts_of(place);
+    info.out_of_memory = counts.out_of_memory;
+    info.tile_rows = counts.tile_rows;
+    info.lost = is_lost(place) ? 1 : 0;
+    *out = info;
+  });
 }
+
+}  // namespace api
 
 }  // namespace fdqc

@@ -42,11 +42,9 @@ int64_t chunk_of(int64_t patterns, int64_t rows);
 int capability_of(const Driver& driver, int32_t device);
 
 // The kernels of a place, made and checked when first asked for; NULL where
-// ATen's operators compute alone, and why is what report says. Under the gate.
+// ATen's operators compute alone, and fdqc_table.device_info says why. Under
+// the gate, with the device current.
 const Kernels* kernels_of(const Place& place, int64_t n);
-
-// What computes on a place, in words: of the last kernels_of.
-std::string kernels_report(const Place& place);
 
 // Where LibTorch's libraries lie, from when CUDA was opened: NVRTC is beside.
 void set_kernel_compiler(const std::string& libtorch);

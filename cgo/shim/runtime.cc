@@ -51,7 +51,9 @@ void* open_library(const char* path) {
 
 }  // namespace
 
-int32_t cuda_devices() noexcept { return devices.load(); }
+int32_t cuda_devices() noexcept {
+  return pretends_device() ? 1 : devices.load();
+}
 
 void follow_torch_threads() {
   if (configured.load()) return;
@@ -88,10 +90,6 @@ fdqc_status* runtime_open_cuda(const char* path) noexcept {
     require(path != nullptr && path[0] == '/',
             "open CUDA: the path of libtorch_cuda is not absolute");
     if (cuda_devices() > 0) return;
-    if (pretends_device()) {
-      devices.store(1);
-      return;
-    }
     // The driver first: without it the half gigabyte of kernels is not read.
     open_library("libcuda.so.1");
     // Loading registers the CUDA backend with ATen, for good: it is never

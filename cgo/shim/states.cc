@@ -8,20 +8,22 @@
 #include "kernels.h"
 
 namespace fdqc {
-std::unique_ptr<fdqc_states> make_states(const Place& place, int32_t n,
-                                         const float* real,
-                                         const float* imag) {
+std::unique_ptr<fdqc_states> make_states(const Place& place, cpu::States host,
+                                         bool kernels) {
+  const int64_t n = host.n();
   auto states = std::make_unique<fdqc_states>();
-  states->n = n;
+  states->n = static_cast<int32_t>(n);
   states->place = place;
-  states->host.emplace(n, real, imag);
+  states->host.emplace(std::move(host));
   if (place.host()) return states;
   on_device(place, [&] {
     device_step(0);
-    states->loaded_real = copy_in(real, {n}, place.at);
-    states->loaded_imag = copy_in(imag, {n}, place.at);
-    states->real = copy_in(real, {1, n}, place.at);
+    const cpu::States& from = *states->host;
+    states->loaded_real = copy_in(from.loaded_real(), {n}, place.at);
+    states->loaded_imag = copy_in(from.imag(), {n}, place.at);
+    states->real = copy_in(from.real(0), {from.slots(), n}, place.at);
     states->room = std::make_shared<DeviceRoom>(place.at);
+    if (kernels) states->kernels = kernels_of(place, n);
   });
   return states;
 }
@@ -36,9 +38,17 @@ fdqc_status* states_new(int32_t device, int32_t n, const float* real,
     require(imag != nullptr, "states: imag is NULL");
     require_workspace(n);
     const Place place = place_of(device);
-    std::unique_ptr<fdqc_states> states = make_states(place, n, real, imag);
-    if (!place.host()) states->kernels = kernels_of(place, n);
-    *out = states.release();
+    *out = make_states(place, {n, real, imag}, /*kernels=*/true).release();
+  });
+}
+
+fdqc_status* states_copy(const fdqc_states* from, int32_t device,
+                         fdqc_states** out) noexcept {
+  return guard([&] {
+    require(from != nullptr, "copy states: the handle is NULL");
+    require(out != nullptr, "copy states: out is NULL");
+    *out = make_states(place_of(device), *from->host, /*kernels=*/true)
+               .release();
   });
 }
 

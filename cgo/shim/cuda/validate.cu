@@ -8,6 +8,10 @@
 // verdict, which all threads of a block reach.
 #include "arguments.h"
 
+#ifndef UNROLL
+#define UNROLL _Pragma("unroll")
+#endif
+
 namespace fdqc::cuda {
 
 __device__ inline long long thread_of_grid() {
@@ -165,10 +169,10 @@ template <int N>
 __device__ inline float bound(const float* lower, const Row<N>& row) {
   const Four* const four = reinterpret_cast<const Four*>(lower);
   float v = lower[N];
-#pragma unroll
+  UNROLL
   for (int i = 0; i < kStride<N> / 4; ++i) {
     const Four some = four[i];
-#pragma unroll
+    UNROLL
     for (int k = 0; k < 4; ++k) {
       if (4 * i + k < N) v = __fmaf_rn(some.at[k], row.x[4 * i + k], v);
     }
@@ -181,7 +185,7 @@ __device__ inline void decide(const Side& side, long long pattern,
                               Row<N>& row) {
   const float* const p = side.rows + pattern * 2 * N;
   double sum = 0;
-#pragma unroll
+  UNROLL
   for (int k = 0; k < N; ++k) {
     const double d = static_cast<double>(row.z[k]) - static_cast<double>(p[k]);
     sum = __dadd_rn(sum, __dmul_rn(d, d));
@@ -213,7 +217,7 @@ __device__ void match(const Match& a) {
   const bool live = index < a.rows && a.ok[index] != 0;
   Row<N> row;
   double norm = 0;
-#pragma unroll
+  UNROLL
   for (int k = 0; k < N; ++k) {
     row.z[k] = live ? a.z[index * N + k] : 0.0f;
     row.x[k] = static_cast<float>(static_cast<double>(row.z[k]) -
@@ -316,22 +320,22 @@ __device__ void load(const Verdict& a, Layers<N>& to) {
 template <int N>
 __device__ float base_risk(const Layers<N>& layers, const float* state) {
   float sums[kHidden1];
-#pragma unroll
+  UNROLL
   for (int i = 0; i < kHidden1; ++i) sums[i] = layers.bias1[i];
   for (int k = 0; k < kHidden0; ++k) {
     float h = layers.bias0[k];
-#pragma unroll
+    UNROLL
     for (int j = 0; j < N; ++j) {
       h = __fmaf_rn(layers.weight0[k * N + j], state[j], h);
     }
     h = relu(h);
-#pragma unroll
+    UNROLL
     for (int i = 0; i < kHidden1; ++i) {
       sums[i] = __fmaf_rn(layers.weight1[i * kHidden0 + k], h, sums[i]);
     }
   }
   float last = layers.bias2;
-#pragma unroll
+  UNROLL
   for (int i = 0; i < kHidden1; ++i) {
     last = __fmaf_rn(layers.weight2[i], relu(sums[i]), last);
   }
@@ -344,20 +348,20 @@ __device__ void entropy_and_coherence(const Verdict& a, const float* state,
                                       Answer& to) {
   float m[N];
   float total = 0;
-#pragma unroll
+  UNROLL
   for (int k = 0; k < N; ++k) {
     m[k] = hypotf(state[k], a.imag[k]);
     total += m[k];
   }
   float sum = 0, squares = 0;
-#pragma unroll
+  UNROLL
   for (int k = 0; k < N; ++k) {
     m[k] = m[k] / (total + 1e-8f);
     sum += m[k];
     squares += m[k] * m[k];
   }
   float entropy = 0;
-#pragma unroll
+  UNROLL
   for (int k = 0; k < N; ++k) {
     const float p = m[k] * m[k] / (squares + 1e-8f);
     entropy += p * logf(p + 1e-8f);
@@ -465,7 +469,7 @@ __device__ void verdict(const Verdict& a) {
     return;
   }
   float state[N];
-#pragma unroll
+  UNROLL
   for (int k = 0; k < N; ++k) state[k] = a.states[row * N + k];
   entropy_and_coherence<N>(a, state, to);
   const float base = base_risk<N>(layers, state);

@@ -46,6 +46,8 @@ std::vector<std::function<fdqc_status*()>> calls() {
       [&] { return t.validate(nullptr, nullptr); },
       [&] { return t.fault_arm(1); },
       [&] { return t.roofline_measure(1, 0.1, nullptr); },
+      [&] { return t.device_info(0, nullptr); },
+      [&] { return t.states_copy(nullptr, -1, nullptr); },
   };
 }
 

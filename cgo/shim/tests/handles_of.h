@@ -19,16 +19,18 @@ inline std::string take(fdqc_status* status) {
 }
 
 struct Handles {
-  explicit Handles(const reference::Model& model) : n(model.n) {
+  explicit Handles(const reference::Model& model,
+                   int32_t device = FDQC_DEVICE_CPU)
+      : n(model.n), on(device) {
     const int32_t n32 = static_cast<int32_t>(n);
     const float* tensors[6];
     for (int i = 0; i < 6; ++i) tensors[i] = model.tensors[i].data();
-    EXPECT_EQ(take(api::weights_new(FDQC_DEVICE_CPU, n32, tensors, &weights)),
+    EXPECT_EQ(take(api::weights_new(on, n32, tensors, &weights)),
               "");
-    EXPECT_EQ(take(api::states_new(FDQC_DEVICE_CPU, n32, model.real.data(),
+    EXPECT_EQ(take(api::states_new(on, n32, model.real.data(),
                                    model.imag.data(), &states)),
               "");
-    EXPECT_EQ(take(api::patterns_new(FDQC_DEVICE_CPU, n32, &patterns)), "");
+    EXPECT_EQ(take(api::patterns_new(on, n32, &patterns)), "");
     put(FDQC_SAFE, model.safe, 1000);
     put(FDQC_UNSAFE, model.unsafe, 2000000);
   }
@@ -55,8 +57,7 @@ struct Handles {
   fdqc_projection* project_from(int32_t d, const reference::Floats& weight,
                                 const reference::Floats& bias) {
     projections.push_back(nullptr);
-    EXPECT_EQ(take(api::projection_new(FDQC_DEVICE_CPU,
-                                       static_cast<int32_t>(n), d,
+    EXPECT_EQ(take(api::projection_new(on, static_cast<int32_t>(n), d,
                                        weight.data(), bias.data(),
                                        &projections.back())),
               "");
@@ -71,6 +72,7 @@ struct Handles {
   }
 
   int64_t n;
+  int32_t on;
   fdqc_weights* weights = nullptr;
   fdqc_states* states = nullptr;
   fdqc_patterns* patterns = nullptr;

@@ -72,19 +72,6 @@ TEST_F(Patterns, AppendOverwriteAndTruncate) {
   expect(FDQC_SAFE, {});
 }
 
-TEST_F(Patterns, TheVersionRisesWithEveryChange) {
-  const fdqc::PatternSide& side = patterns_->sides[FDQC_SAFE];
-  uint64_t before = side.version;
-  EXPECT_OK(put(FDQC_SAFE, {0, 1}, {10, 11}));
-  EXPECT_GT(side.version, before) << "append";
-  before = side.version;
-  EXPECT_OK(put(FDQC_SAFE, {0}, {20}));
-  EXPECT_GT(side.version, before) << "overwrite";
-  before = side.version;
-  EXPECT_OK(table().patterns_truncate(patterns_, FDQC_SAFE, 1));
-  EXPECT_GT(side.version, before) << "truncate";
-}
-
 TEST_F(Patterns, RoomGrowsByDoublingAndKeepsWhatIsThere) {
   std::vector<int64_t> ids;
   int moves = 0;
