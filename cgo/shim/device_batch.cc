@@ -131,7 +131,7 @@ class Run {
  private:
   // The states that the batch names, as they are before it.
   void begin() {
-    device_step(batch_.count);
+    device_step(0);
     const std::vector<int32_t>& named = moving_.named();
     const int64_t count = static_cast<int64_t>(named.size());
     room_.refusal.resize(batch_.count);

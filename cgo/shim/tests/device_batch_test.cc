@@ -78,7 +78,8 @@ void expect_states(const Handles& got, const Handles& want, int32_t slots,
       if (exact) {
         ASSERT_EQ(a[k], b[k]) << what << ", slot " << slot;
       } else {
-        ASSERT_NEAR(a[k], b[k], 1e-6) << what << ", slot " << slot;
+        ASSERT_NEAR(a[k], b[k], 1e-6 * std::max(1.0f, std::fabs(b[k])))
+            << what << ", slot " << slot;
       }
     }
   }
@@ -130,9 +131,9 @@ TEST_P(DeviceBatch, EqualsTheCpu) {
       if (HasFatalFailure()) return;
       // Outcomes are recorded between batches: new rows, and old ones anew.
       for (const int32_t side : {FDQC_SAFE, FDQC_UNSAFE}) {
-        const PatternSide& now = cpu.patterns->sides[side];
-        std::vector<int64_t> index = {now.count, now.count + 1}, ids = {70, 71};
-        if (now.count > 3) {
+        const int64_t count = cpu.patterns->sides[side].count;
+        std::vector<int64_t> index = {count, count + 1}, ids = {70, 71};
+        if (count > 3) {
           index.insert(index.end(), {2, 0, 2});
           ids.insert(ids.end(), {72, 73, 74});
         }
@@ -142,9 +143,9 @@ TEST_P(DeviceBatch, EqualsTheCpu) {
           ASSERT_EQ(take(api::patterns_put(
                         of->patterns, side, static_cast<int64_t>(index.size()),
                         index.data(), rows.data(), ids.data())), "");
-          if (turn == 2 && now.count > 10) {
+          if (turn == 2 && count > 10) {
             ASSERT_EQ(take(api::patterns_truncate(of->patterns, side,
-                                                  now.count - 6)), "");
+                                                  count - 6)), "");
           }
         }
       }
