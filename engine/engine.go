@@ -21,7 +21,7 @@ type Engine struct {
 
 	library     *torch.Library
 	ownsLibrary bool
-	device      torch.Device
+	device      device
 
 	// computing is held by whoever uses the validator, the policy and what
 	// is beside them below. Where the directory's gates are held too, they
@@ -134,7 +134,8 @@ func (e *Engine) open(ctx context.Context, o *options) error {
 		}
 		e.ownsLibrary = true
 	}
-	if e.device, err = e.library.Device(e.config.Engine.Device); err != nil {
+	on, err := e.library.Device(e.config.Engine.Device)
+	if err != nil {
 		return err
 	}
 	loaded, err := e.load(o)
@@ -142,20 +143,10 @@ func (e *Engine) open(ctx context.Context, o *options) error {
 		return err
 	}
 	e.policy = policyOf(&e.config, e.directory.Levers())
-	e.validator, err = models.NewValidator(ctx, models.ValidatorOptions{
-		Library: e.library, Device: e.device,
-		Weights: loaded.weights, Projections: loaded.projections,
-		MaxProjections: e.config.Safety.MaxCachedProjections,
-		ProjectionSeed: e.config.Safety.ProjectionSeed,
-		Drawn: func(width int) {
-			e.logger.Warn("no file holds a projection of this width, one was drawn: its verdicts carry next to no signal and are at most review",
-				"width", width, "workspace_dim", e.config.Safety.WorkspaceDim)
-		},
-	})
-	if err != nil {
+	if err := e.openValidator(ctx, on, loaded); err != nil {
 		return err
 	}
-	if err := e.publishAll(ctx); err != nil {
+	if err := e.publish(ctx); err != nil {
 		return err
 	}
 	e.directory.observe(e)
@@ -170,9 +161,6 @@ func (e *Engine) open(ctx context.Context, o *options) error {
 
 // Config is the configuration that the engine was opened with.
 func (e *Engine) Config() Config { return e.config }
-
-// DeviceName is where the engine computes: cpu or cuda:N.
-func (e *Engine) DeviceName() string { return e.device.String() }
 
 // MemoryStats counts what the pattern memory holds.
 func (e *Engine) MemoryStats() memory.Stats { return e.directory.Stats() }

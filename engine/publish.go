@@ -45,6 +45,7 @@ func (e *Engine) patched(patches [2]patch) {
 		}
 		if err != nil {
 			e.stale = true
+			err = e.deviceFailed(err)
 			e.logger.Error("patterns are recorded but not yet on the device, the next batch tries again", "error", err)
 			return
 		}
@@ -63,6 +64,17 @@ func (e *Engine) leversChanged(l Levers) {
 	_ = e.computing.lock(context.Background())
 	defer e.computing.unlock()
 	e.policy = policyOf(&e.config, l)
+}
+
+// publish is publishAll, on the CPU where a device is lost over it and any
+// will do: no batch was in hand. The caller holds computing.
+func (e *Engine) publish(ctx context.Context) error {
+	on := e.device.on()
+	err := e.deviceFailed(e.publishAll(ctx))
+	if err != nil && e.device.on() != on {
+		return e.publishAll(ctx)
+	}
+	return err
 }
 
 // publishAll gives the validator the whole memory anew. The caller holds

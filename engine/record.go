@@ -174,5 +174,5 @@ func (e *Engine) project(ctx context.Context, b *Batch, out []float32, status []
 		return ErrClosed
 	}
 	native := models.Batch{Segments: segments(b, nil), Count: len(status)}
-	return e.validator.Project(ctx, &native, out, status)
+	return e.deviceFailed(e.validator.Project(ctx, &native, out, status))
 }

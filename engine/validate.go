@@ -52,7 +52,7 @@ func (e *Engine) ValidateInto(ctx context.Context, b Batch, out []Verdict) error
 		return ErrClosed
 	}
 	if e.stale {
-		if err := e.publishAll(ctx); err != nil {
+		if err := e.publish(ctx); err != nil {
 			return fmt.Errorf("validate: %w", err)
 		}
 	}
@@ -62,7 +62,8 @@ func (e *Engine) ValidateInto(ctx context.Context, b Batch, out []Verdict) error
 		s.verdicts = make([]torch.Verdict, rows)
 	}
 	native := s.verdicts[:rows]
-	if err := e.validator.Validate(ctx, &s.batch, e.policy, native); err != nil {
+	err = e.validator.Validate(ctx, &s.batch, e.policy, native)
+	if err = e.deviceFailed(err); err != nil {
 		e.sessions.rollback()
 		return fmt.Errorf("validate: %w", err)
 	}

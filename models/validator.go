@@ -50,6 +50,7 @@ type ValidatorOptions struct {
 type Validator struct {
 	library     *torch.Library
 	n           int
+	values      *Weights // of which weights is a copy on the device
 	weights     *torch.Weights
 	states      *torch.States
 	patterns    *torch.Patterns
@@ -77,6 +78,7 @@ func NewValidator(ctx context.Context, o ValidatorOptions) (*Validator, error) {
 	v := &Validator{
 		library: o.Library,
 		n:       n,
+		values:  o.Weights,
 		drawn:   o.Drawn,
 		warned:  map[int]bool{},
 		projections: projectionCache{
@@ -193,6 +195,30 @@ func (v *Validator) markDrawn(b *Batch, first int, s *Segment) {
 	for i := first; i < first+s.Count; i++ {
 		b.Flags[i] |= torch.RowNoAllow
 	}
+}
+
+// MoveTo makes the validator anew on another device, with the states that it
+// has and an empty memory: Put is to follow. The device that it leaves may be
+// lost. On an error nothing has changed.
+func (v *Validator) MoveTo(ctx context.Context, device torch.Device) error {
+	weights, err := v.library.NewWeights(ctx, device, v.n, v.values.Risk.tensors())
+	if err != nil {
+		return fmt.Errorf("validator weights: %w", err)
+	}
+	states, err := v.states.CopyTo(ctx, device)
+	if err != nil {
+		return errors.Join(fmt.Errorf("validator states: %w", err), weights.Close())
+	}
+	patterns, err := v.library.NewPatterns(ctx, device, v.n)
+	if err != nil {
+		return errors.Join(fmt.Errorf("validator patterns: %w", err), states.Close(), weights.Close())
+	}
+	left := *v
+	v.weights, v.states, v.patterns = weights, states, patterns
+	v.projections.device, v.projections.entries = device, map[int]*torch.Projection{}
+	v.projections.order, v.projections.retired = nil, nil
+	_ = left.Close() // what a lost device does not give back is lost with it
+	return nil
 }
 
 // Close frees the tensors. Further calls answer errors.

@@ -99,6 +99,12 @@ static fdqc_status *fault_arm(const fdqc_table *t, int32_t kind) { return t->fau
 static fdqc_status *roofline_measure(const fdqc_table *t, int32_t threads, double seconds, fdqc_roofline *out) {
   return t->roofline_measure(threads, seconds, out);
 }
+static fdqc_status *device_info(const fdqc_table *t, int32_t device, fdqc_device_info *out) {
+  return t->device_info(device, out);
+}
+static fdqc_status *states_copy(const fdqc_table *t, const fdqc_states *from, int32_t device, fdqc_states **out) {
+  return t->states_copy(from, device, out);
+}
 static int has_fault_arm(const fdqc_table *t) { return t->fault_arm != 0; }
 
 #endif

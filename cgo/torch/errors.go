@@ -15,6 +15,11 @@ import (
 // ErrClosed is returned by calls on a library or handle that was closed.
 var ErrClosed = errors.New("torch: closed")
 
+// ErrDeviceLost is what an [Error] with the code DeviceLost is: a CUDA device
+// failed otherwise than by want of memory, and every call on it answers so from
+// then on. States can still be read, and copied to another device.
+var ErrDeviceLost = errors.New("torch: a device is lost")
+
 // UnavailableError says that something to compute with is not there: the
 // shim, LibTorch, or the device that was asked for. The command's exit code
 // for it is 4.
@@ -49,6 +54,7 @@ const (
 	OutOfMemory       Code = C.FDQC_OUT_OF_MEMORY
 	DeviceUnavailable Code = C.FDQC_DEVICE_UNAVAILABLE
 	Internal          Code = C.FDQC_INTERNAL
+	DeviceLost        Code = C.FDQC_DEVICE_LOST
 )
 
 // Error is what the native side answered to one call.
@@ -60,6 +66,9 @@ type Error struct {
 
 // Error names the function and what it said.
 func (e *Error) Error() string { return "torch: " + e.Op + ": " + e.Message }
+
+// Is says that an error of a lost device is ErrDeviceLost.
+func (e *Error) Is(target error) bool { return target == ErrDeviceLost && e.Code == DeviceLost }
 
 // takeError turns a status into an error and frees it; NULL is success.
 func (l *Library) takeError(op string, status *C.fdqc_status) error {

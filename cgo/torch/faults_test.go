@@ -17,7 +17,7 @@ func TestEveryFunctionSurvivesWhatIsThrown(t *testing.T) {
 		t.Skip("FDQC_FAULTS_LIB is not set: run `make build`")
 	}
 	// One shim a process: the build with faults has one of its own.
-	if !inChild(t, nil, "FDQC_LIB="+faults) {
+	if !inChild(t, nil, "FDQC_LIB="+faults, "FDQC_FAULT_DEVICE=none") {
 		return
 	}
 	l := library(t)
@@ -59,6 +59,8 @@ func TestEveryFunctionSurvivesWhatIsThrown(t *testing.T) {
 		{"validate", func() error { return l.Validate(ctx, b, make([]Verdict, 4)) }},
 		{"fault_arm", func() error { return l.armFault(1) }},
 		{"roofline_measure", func() error { _, err := l.Roofline(ctx, 1, time.Millisecond); return err }},
+		{"device_info", func() error { _, err := l.DeviceInfo(0); return err }},
+		{"states_copy", func() error { return closing(f.states.CopyTo(ctx, CPU)) }},
 	}
 	// All but status_free, which has no status of its own.
 	if got := len(functions) + 1; got != tableEntries {

@@ -7,13 +7,7 @@ import "C"
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -138,78 +132,4 @@ func (l *Library) Close() error {
 	C.free(unsafe.Pointer(l.segments))
 	l.batch, l.segments, l.segmentRoom = nil, nil, 0
 	return nil
-}
-
-// Device is where tensors lie: CPU, or the index of a CUDA device.
-type Device int32
-
-// CPU is the processor.
-const CPU Device = C.FDQC_DEVICE_CPU
-
-// String is cpu or cuda:N.
-func (d Device) String() string {
-	if d == CPU {
-		return "cpu"
-	}
-	return "cuda:" + strconv.Itoa(int(d))
-}
-
-// Device finds the device of a name: auto (CUDA when it can be used, else the
-// CPU), cpu, cuda (the first) or cuda:N. One that is not there is an
-// *UnavailableError.
-func (l *Library) Device(name string) (Device, error) {
-	index := 0
-	number, numbered := strings.CutPrefix(name, "cuda:")
-	switch {
-	case name == "cpu":
-		return CPU, nil
-	case name == "auto", name == "cuda":
-	case numbered:
-		n, err := strconv.ParseUint(number, 10, 7) // as many as LibTorch can name
-		if err != nil {
-			return 0, fmt.Errorf("device %q, expected auto, cpu, cuda or cuda:N with N up to 127", name)
-		}
-		index = int(n)
-	default:
-		return 0, fmt.Errorf("device %q, expected auto, cpu, cuda or cuda:N", name)
-	}
-	count, why := l.openCUDA()
-	switch {
-	case why == nil && index < count:
-		return Device(index), nil
-	case why != nil && !isUnavailable(why):
-		return 0, why
-	case name == "auto":
-		return CPU, nil
-	case why != nil:
-		return 0, unavailablef("device %s is not there: %v; use --device cpu or auto", name, why)
-	default:
-		return 0, unavailablef("device %s is not there: LibTorch finds %d; use --device cpu or auto", name, count)
-	}
-}
-
-// openCUDA loads LibTorch's CUDA half and counts the devices.
-func (l *Library) openCUDA() (int, error) {
-	const op = "runtime_open_cuda"
-	path := filepath.Join(l.libtorch, "libtorch_cuda.so")
-	if _, err := os.Stat(path); err != nil {
-		return 0, &Error{Op: op, Code: DeviceUnavailable, Message: fmt.Sprintf("this LibTorch has no CUDA (no %s)", path)}
-	}
-	if err := l.enter(context.Background(), op); err != nil {
-		return 0, err
-	}
-	defer l.leave()
-	cPath := C.CString(path)
-	defer C.free(unsafe.Pointer(cPath))
-	if err := l.takeError(op, C.runtime_open_cuda(l.table, cPath)); err != nil {
-		return 0, err
-	}
-	info, err := l.info()
-	return info.CUDADevices, err
-}
-
-// isUnavailable tells a device that is not there from a failure.
-func isUnavailable(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Code == DeviceUnavailable
 }

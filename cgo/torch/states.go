@@ -37,10 +37,31 @@ func (l *Library) NewStates(ctx context.Context, device Device, n int, real, ima
 	if err := l.takeError(op, C.states_new(l.table, C.int32_t(device), C.int32_t(n), floats(real), floats(imag), &out)); err != nil {
 		return nil, err
 	}
+	return l.watchStates(device, n, out), nil
+}
+
+func (l *Library) watchStates(device Device, n int, out *C.fdqc_states) *States {
 	s := &States{n: n}
 	s.watch(device, &native{library: l, pointer: unsafe.Pointer(out), op: "states_free",
 		free: func(t *C.fdqc_table, p unsafe.Pointer) *C.fdqc_status { return C.states_free(t, (*C.fdqc_states)(p)) }})
-	return s, nil
+	return s
+}
+
+// CopyTo makes the same states, of all slots, on a device. The one that they
+// lie on may be lost.
+func (s *States) CopyTo(ctx context.Context, device Device) (*States, error) {
+	const op = "states_copy"
+	l, err := s.enter(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	defer runtime.KeepAlive(s)
+	var out *C.fdqc_states
+	if err := l.takeError(op, C.states_copy(l.table, (*C.fdqc_states)(s.pointer), C.int32_t(device), &out)); err != nil {
+		return nil, err
+	}
+	return l.watchStates(device, s.n, out), nil
 }
 
 // Read copies the state of a slot into real and imag, [n] each.
