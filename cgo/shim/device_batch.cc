@@ -279,8 +279,8 @@ class Run {
     match.rows = rows;
     kernels_->match(match, stream);
 
-    reserve(buffer.answers, rows * kVerdictBytes, false);
     lanes_.wait(buffer.fetched, Lane::kCompute);
+    reserve(buffer.answers, rows * kVerdictBytes, false);
     cuda::Verdict verdict{};
     verdict.states = scan.out;
     verdict.imag = states_.loaded_imag.const_data_ptr<float>();
@@ -444,8 +444,9 @@ void with_less_memory(const fdqc_batch& batch, const Body& body) {
     try {
       return on_device(place, [&] { body(rows); });
     } catch (const c10::OutOfMemoryError&) {
-      if (rows <= kLeastTileRows) throw;
-      most = std::max(kLeastTileRows, rows / 2);
+      if (most <= kLeastTileRows) throw;
+      most = std::max(kLeastTileRows,
+                      (rows > kLeastTileRows ? rows : most) / 2);
       ++counts.out_of_memory;
     }
   }

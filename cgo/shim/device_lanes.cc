@@ -4,6 +4,8 @@
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include "device.h"
+
 namespace fdqc {
 
 Lanes::Lanes(c10::Device device) : device_(device) {
@@ -18,33 +20,50 @@ c10::Stream Lanes::stream(Lane lane) const {
 }
 
 void Lanes::record(Mark& mark, Lane lane) {
-  if (!copies_) return;
+  if (!copies_) {
+    const int64_t given = done_late_ + static_cast<int64_t>(late_.size());
+    mark.late = lane == Lane::kCopy ? given : 0;
+    return;
+  }
   if (!mark.event) mark.event.emplace(device_.type());
   mark.event->record(stream(lane));
 }
 
 void Lanes::wait(Mark& mark, Lane lane) {
   if (mark.event) mark.event->block(stream(lane));
+  if (lane == Lane::kCompute) copy_late(mark.late);
 }
 
 void Lanes::wait_on_host(Mark& mark) {
   if (mark.event) mark.event->synchronize();
+  copy_late(mark.late);
 }
 
 void Lanes::copy(const at::Tensor& to, const at::Tensor& from) {
   if (!copies_) {
-    to.copy_(from);
+    late_.emplace_back(to, from);
+    if (!pretends_device()) copy_late(done_late_ + 1);
     return;
   }
   const c10::StreamGuard guard(*copies_);
   to.copy_(from, /*non_blocking=*/true);
 }
 
+void Lanes::copy_late(int64_t until) {
+  for (; done_late_ < until; ++done_late_) {
+    late_.front().first.copy_(late_.front().second);
+    late_.pop_front();
+  }
+}
+
 void Lanes::finish() {
   if (copies_) copies_->synchronize();
+  copy_late(done_late_ + static_cast<int64_t>(late_.size()));
 }
 
 void Lanes::drain() noexcept {
+  done_late_ += static_cast<int64_t>(late_.size());
+  late_.clear();
   if (!copies_) return;
   for (const Lane lane : {Lane::kCopy, Lane::kCompute}) {
     try {

@@ -6,7 +6,9 @@
 #include <c10/core/Stream.h>
 
 #include <cstdint>
+#include <deque>
 #include <optional>
+#include <utility>
 
 namespace fdqc {
 
@@ -15,11 +17,13 @@ enum class Lane { kCompute, kCopy };
 // A point in the work of a lane.
 struct Mark {
   std::optional<c10::Event> event;
+  int64_t late = 0;  // of the copies that wait (below), those before it
 };
 
 // The lane that computes is the device's current stream, which puts of patterns
 // and weights go through too; the other is one of its own. The CPU has neither:
-// there everything is done when its call returns.
+// there everything is done when its call returns, except that in a test build a
+// copy is made as late as marks allow: what is not waited for is not there.
 class Lanes {
  public:
   explicit Lanes(c10::Device device);
@@ -49,9 +53,12 @@ class Lanes {
 
  private:
   c10::Stream stream(Lane lane) const;
+  void copy_late(int64_t until);
 
   c10::Device device_;
   std::optional<c10::Stream> copies_;
+  std::deque<std::pair<at::Tensor, at::Tensor>> late_;  // to, from
+  int64_t done_late_ = 0;
 };
 
 }  // namespace fdqc

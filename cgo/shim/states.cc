@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <memory>
+#include <vector>
 
 #include "api.h"
 #include "device_batch.h"
@@ -69,7 +70,8 @@ fdqc_status* states_free(fdqc_states* states) noexcept {
     if (states != nullptr && is_lost(states->place)) {
       // To give pinned memory back LibTorch asks the device, which throws where
       // nothing may be thrown. The process keeps it.
-      new std::shared_ptr<DeviceRoom>(states->room);
+      static auto* const kept = new std::vector<std::shared_ptr<DeviceRoom>>;
+      kept->push_back(states->room);
     }
     delete states;
   });
