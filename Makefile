@@ -78,6 +78,7 @@ test: ## run every test, the conformance check and the linters
 	@$(MAKE) test-shim
 	@$(MAKE) test-asan
 	@$(MAKE) peers
+	@$(MAKE) test-kernels
 	@$(MAKE) test-go
 	@$(MAKE) test-race
 	@$(MAKE) test-gotorch
@@ -92,6 +93,12 @@ test-shim: setup ## run the C++ tests of the shim
 .PHONY: test-asan
 test-asan: setup ## run the C++ tests of the shim under AddressSanitizer
 	@$(native) shim-test-asan | $(short)
+
+# NVIDIA's compiler comes with PyTorch's packages, at the version that they pin.
+.PHONY: test-kernels
+test-kernels: setup peers ## compile the CUDA kernels for sm_80, sm_90 and sm_100; needs no GPU
+	@FDQC_NVRTC="$$("$$(cat $(BUILD)/peers.path)" -c 'import os, sysconfig; print(os.path.join(sysconfig.get_path("purelib"), "nvidia/cu13/lib"))')" \
+		$(native) shim-test-kernels | $(short)
 
 .PHONY: test-go
 test-go: build peers ## run the Go tests
@@ -110,7 +117,10 @@ test-gotorch: build gotorch ## run the tests of models/gotorch, with and without
 .PHONY: conformance
 conformance: build ## compare with the numbers of the Python reference
 	@python3 engine/cmd/fdqc/testdata/conformance/check.py $(BUILD)/fdqc | tee $(BUILD)/conformance.log
-	@awk '/^[0-9]+ passed, [0-9]+ failed/ {print "conformance", $$1, $$3, 0; n = 1} END {exit !n}' \
+	@# The way through a device, with the CPU for one (cgo/shim/device.h).
+	@env $(with_shim) FDQC_LIB=$(BUILD)/libfdqc_faults.so FDQC_FAULT_DEVICE=none \
+		python3 engine/cmd/fdqc/testdata/conformance/check.py $(BUILD)/fdqc --device cuda | tee -a $(BUILD)/conformance.log
+	@awk '/^[0-9]+ passed, [0-9]+ failed/ {print "conformance", $$1, $$3, 0; n++} END {exit n != 2}' \
 		$(BUILD)/conformance.log >>$(BUILD)/test-counts
 
 .PHONY: lint

@@ -7,6 +7,7 @@
 #        tree-bench      the same of the tree beside the sweep
 #        shim-test       builds and runs the C++ tests
 #        shim-test-asan  the same under AddressSanitizer
+#        shim-test-kernels  compiles the CUDA kernels with the NVRTC in FDQC_NVRTC
 #        shim-count      $(BUILD)/shim_count, which judges under callgrind
 
 BUILD ?= build
@@ -110,7 +111,8 @@ $(BUILD)/tree_bench: $(SHIM_OUT)/plain/bench/tree_bench.o \
 		$(SHIM_MATCH_OBJECTS)
 	$(CXX) $^ -lhwy -pthread -o $@
 
-.PHONY: shim shim-bench tree-bench shim-test shim-test-asan shim-count
+.PHONY: shim shim-bench tree-bench shim-test shim-test-asan shim-test-kernels \
+	shim-count
 shim-count: $(BUILD)/shim_count
 
 shim: $(BUILD)/libfdqc.so $(BUILD)/libfdqc_faults.so
@@ -121,14 +123,20 @@ shim-bench: $(BUILD)/match_bench
 tree-bench: $(BUILD)/tree_bench
 	$(BUILD)/tree_bench
 
+# What needs NVRTC has a target of its own: a test never skips here.
+SHIM_NVRTC_TESTS := NvrtcCompiles.*
+
 shim-test: $(BUILD)/shim_tests
-	$(BUILD)/shim_tests --gtest_brief=1
+	$(BUILD)/shim_tests --gtest_brief=1 --gtest_filter=-$(SHIM_NVRTC_TESTS)
+
+shim-test-kernels: $(BUILD)/shim_tests
+	$(BUILD)/shim_tests --gtest_brief=1 --gtest_filter='$(SHIM_NVRTC_TESTS)'
 
 # A test asks for more memory than there is: the allocator must say so as
 # malloc does, not end the program.
 shim-test-asan: $(BUILD)/shim_tests_asan
 	ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
-	$(BUILD)/shim_tests_asan --gtest_brief=1
+	$(BUILD)/shim_tests_asan --gtest_brief=1 --gtest_filter=-$(SHIM_NVRTC_TESTS)
 
 -include $(SHIM_OBJECTS:.o=.d) $(SHIM_FAULT_OBJECTS:.o=.d) \
 	$(SHIM_TEST_OBJECTS:.o=.d) $(SHIM_ASAN_OBJECTS:.o=.d) \
