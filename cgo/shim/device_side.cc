@@ -102,7 +102,7 @@ void DeviceSide::make_room(int64_t count) {
 
 void DeviceSide::put(int64_t count, const int64_t* index, const float* rows) {
   if (count == 0) return;
-  device_step(0);
+  device_step(count);
   const Written written(count, index);
   const int64_t changed = static_cast<int64_t>(written.places.size());
   const int64_t after = std::max(count_, written.places.back() + 1);

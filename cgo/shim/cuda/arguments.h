@@ -89,4 +89,10 @@ struct Verdict {
   int tier, safe_mode, require_human_approval;
 };
 
+// Both compilers lay them out alike: each compiles these lines.
+static_assert(sizeof(Settle) == 40 && sizeof(Scan) == 88 &&
+                  sizeof(Side) == 48 && sizeof(Match) == 136 &&
+                  sizeof(Answer) == 64 && sizeof(Verdict) == 152,
+              "structures have other sizes than the other compiler gives them");
+
 }  // namespace fdqc::cuda

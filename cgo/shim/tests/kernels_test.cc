@@ -25,7 +25,7 @@ using reference::Source;
 TEST(Kernels, CheckThemselves) {
   const Pretended pretended;
   const Place place{0, c10::kCPU};
-  for (const int64_t n : {2, 3, 8, 12, 16, 31}) {
+  for (const int64_t n : {2, 8, 16, 31}) {
     EXPECT_EQ(check_kernels(place, n, *emulation::kernels(n)), "") << "n " << n;
   }
   const auto kernels = emulation::kernels(8);
@@ -113,13 +113,13 @@ TEST(MatchKernel, FindsTheNearestByTheDefinition) {
     float at, spread;
     int whole;  // numbers are this many whole values, 0: any
   };
-  for (const int64_t n : {2, 3, 8, 16, 31}) {
+  for (const int64_t n : {2, 8, 31}) {
     const auto kernels = emulation::kernels(n);
     for (const Scene scene :
          {Scene{"random", 0, 1, 0}, {"tight and far away", 1e3f, 1e-4f, 0},
           {"ties and twins", 0, 1, 2}, {"huge", 0, 1e30f, 0},
           {"where norms end", 0, 5e18f, 0}, {"denormal", 0, 1e-42f, 0}}) {
-      for (const int64_t count : {0, 1, 127, 128, 129, 700}) {
+      for (const int64_t count : {0, 1, 129, 300}) {
         Source source(static_cast<uint32_t>(n * 1000 + count));
         const int64_t rows = 150;
         const auto draw = [&](int64_t numbers, bool tails) {
@@ -140,7 +140,10 @@ TEST(MatchKernel, FindsTheNearestByTheDefinition) {
         std::vector<uint8_t> ok(rows, 1);
         ok[7] = 0;
         PreparedSide prepared[2];
-        for (const int64_t chunk : {128, 1024}) {
+        // Several chunks, or one.
+        std::vector<int64_t> chunks_of = {1024};
+        if (count == 300) chunks_of.push_back(128);
+        for (const int64_t chunk : chunks_of) {
           cuda::Match a{};
           a.z = z.data();
           a.ok = ok.data();
@@ -204,7 +207,7 @@ TEST(NvrtcCompiles, EveryKernelForEveryArchitecture) {
   ASSERT_NE(folder, nullptr) << "run make test-kernels";
   const Nvrtc nvrtc = Nvrtc::open({"/nowhere", folder});
   for (const int capability : {80, 90, 100}) {
-    for (const int64_t n : {2, 8, 16, 31}) {
+    for (const int64_t n : {8, 31}) {
       const std::string image = nvrtc.compile(n, capability);
       EXPECT_EQ(image.substr(1, 3), "ELF");
       for (const char* kernel :

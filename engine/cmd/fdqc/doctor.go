@@ -96,7 +96,18 @@ func (d *doctor) libtorch() (string, error) {
 
 func (d *doctor) device() (string, error) {
 	device, err := d.library.Device(d.config.Engine.Device)
-	return fmt.Sprintf("%s (asked: %s)", device, d.config.Engine.Device), err
+	found := fmt.Sprintf("%s (asked: %s)", device, d.config.Engine.Device)
+	if err != nil || device == torch.CPU {
+		return found, err
+	}
+	// States are what kernels are made and checked for.
+	zeros := make([]float32, d.config.Safety.WorkspaceDim)
+	states, err := d.library.NewStates(context.Background(), device, len(zeros), zeros, zeros)
+	if err != nil {
+		return found, err
+	}
+	info, err := d.library.DeviceInfo(device)
+	return found + ", " + info.Kernels, errors.Join(err, states.Close())
 }
 
 // keys looks at the signing key and the trusted ones. An absent signing key is
