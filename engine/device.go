@@ -118,13 +118,17 @@ func (e *Engine) deviceFailed(err error) error {
 // noteMemory counts the batches that the device had too little memory for, and
 // says so the first time.
 func (e *Engine) noteMemory(on torch.Device) {
-	info, err := e.library.DeviceInfo(on)
-	if err != nil || info.OutOfMemory == e.device.seen {
+	count := e.library.OutOfMemory(on)
+	if count <= e.device.seen {
 		return
 	}
-	if e.device.outOfMemory.Add(info.OutOfMemory-e.device.seen) == info.OutOfMemory-e.device.seen {
-		e.logger.Warn("the device had too little memory: batches go through it in smaller parts from now on",
-			"device", on.String(), "rows", info.TileRows)
+	before := e.device.outOfMemory.Load()
+	e.device.outOfMemory.Store(before + count - e.device.seen)
+	e.device.seen = count
+	if before > 0 {
+		return
 	}
-	e.device.seen = info.OutOfMemory
+	info, _ := e.library.DeviceInfo(on) // it just answered
+	e.logger.Warn("the device had too little memory: batches go through it in smaller parts from now on",
+		"device", on.String(), "rows", info.TileRows)
 }

@@ -195,6 +195,21 @@ func TestALostDeviceThatWasAskedFor(t *testing.T) {
 	}
 }
 
+func TestABatchOnADeviceAllocatesNothingInGo(t *testing.T) {
+	if !withDevice(t) {
+		return
+	}
+	e, _ := deviceEngine(t, "auto")
+	batch, out := deviceBatch(2), make([]engine.Verdict, 300)
+	if allocs := testing.AllocsPerRun(50, func() {
+		if err := e.ValidateInto(t.Context(), batch, out); err != nil {
+			t.Fatal(err)
+		}
+	}); allocs != 0 {
+		t.Errorf("%v allocations a batch, want 0", allocs)
+	}
+}
+
 func TestTooLittleDeviceMemory(t *testing.T) {
 	if !withDevice(t) {
 		return

@@ -8,7 +8,6 @@
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
-#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <cmath>
@@ -16,8 +15,8 @@
 #include <limits>
 
 #include "cpu_score.h"
+#include "device_memory.h"
 #include "device_rows.h"
-#include "finite.h"
 #include "handles.h"
 #include "kernels.h"
 #include "operator.h"
@@ -41,9 +40,6 @@ static_assert(kMostTileRows <= cuda::kMostRows, "a tile fits the kernels");
 static_assert(cuda::kMostRows * cuda::kMostWidth < int64_t{1} << 31,
               "a grid of a thread a number fits");
 
-// Bytes of a tile's rows that are in pinned memory at once, twice.
-constexpr int64_t kTileBytes = int64_t{32} << 20;
-
 constexpr int64_t kVerdictBytes = sizeof(fdqc_verdict);
 
 // [bytes] of a tensor of bytes as a tensor of numbers.
@@ -56,21 +52,6 @@ at::Tensor numbers(const at::Tensor& bytes, int64_t from, int64_t count,
 template <typename T>
 const T* address(const at::Tensor& bytes, int64_t from) {
   return reinterpret_cast<const T*>(bytes.const_data_ptr<uint8_t>() + from);
-}
-
-// Rows of a tile, at most `most`: a quarter of the batch, so that copies and
-// kernels overlap, unless that keeps a device less than busy.
-int64_t rows_of_tile(const fdqc_batch& batch, int64_t most) {
-  constexpr int64_t kBusy = 4096;
-  int64_t widest = 1;
-  for (int64_t i = 0; i < batch.segment_count; ++i) {
-    widest = std::max<int64_t>(widest, batch.segments[i].width);
-  }
-  const int64_t fit =
-      kTileBytes / (widest * static_cast<int64_t>(sizeof(float)));
-  const int64_t rows = std::min(
-      {most, fit, std::max((batch.count + 3) / 4, kBusy), batch.count});
-  return std::max<int64_t>(rows, 1);
 }
 
 // Every slot of the host's states has one on the device; new ones are as
@@ -431,79 +412,7 @@ class Run {
   bool done_ = false;
 };
 
-// Calls body(rows of a tile) until the device has memory for it; most is the
-// place's limit of rows, halved where it has not.
-template <typename Body>
-void with_less_memory(const fdqc_batch& batch, const Body& body) {
-  const Place& place = batch.states->place;
-  int64_t& most = batch.states->room->tile_rows;
-  DeviceCounts& counts = counts_of(place);
-  for (;;) {
-    const int64_t rows = rows_of_tile(batch, most);
-    counts.tile_rows = most;
-    try {
-      return on_device(place, [&] { body(rows); });
-    } catch (const c10::OutOfMemoryError&) {
-      if (most <= kLeastTileRows) throw;
-      most = std::max(kLeastTileRows,
-                      (rows > kLeastTileRows ? rows : most) / 2);
-      ++counts.out_of_memory;
-    }
-  }
-}
-
 }  // namespace
-
-void project_on_device(const fdqc_batch& batch, float* out,
-                       uint32_t* row_status) {
-  const fdqc_states& states = *batch.states;
-  const NoAutograd below;
-  std::vector<Rows> segments;
-  for (int64_t i = 0; i < batch.segment_count; ++i) {
-    const fdqc_segment& segment = batch.segments[i];
-    Rows rows{at::from_blob(const_cast<float*>(segment.rows),
-                            {segment.count, segment.width}, at::kFloat),
-              {}, {}};
-    if (segment.projection != nullptr) {
-      rows.weight = segment.projection->weight;
-      rows.bias = segment.projection->bias;
-    }
-    segments.push_back(std::move(rows));
-  }
-  const int64_t n = states.n;
-  std::vector<float> z(batch.count * n);
-  std::vector<uint8_t> is_finite(batch.count);
-  with_less_memory(batch, [&](int64_t rows) {
-    rows = std::min(rows, kChunkRows);
-    for (int64_t first = 0; first < batch.count; first += rows) {
-      const int64_t count = std::min(rows, batch.count - first);
-      device_step(count);
-      at::Tensor good;
-      const at::Tensor some =
-          workspace(segments, n, first, count, states.place.at, good)
-              .to(at::kCPU)
-              .contiguous();
-      good = good.to(at::kCPU);
-      std::copy_n(some.const_data_ptr<float>(), count * n, z.data() + first * n);
-      std::copy_n(good.const_data_ptr<bool>(), count, is_finite.data() + first);
-    }
-  });
-  int64_t i = 0;
-  for (int64_t s = 0; s < batch.segment_count; ++s) {
-    const fdqc_segment& segment = batch.segments[s];
-    const float* from = segment.rows;
-    for (int64_t k = 0; k < segment.count; ++k, ++i, from += segment.width) {
-      row_status[i] = !finite(from, segment.width) ? FDQC_ROW_NOT_FINITE
-                      : is_finite[i] == 0          ? FDQC_ROW_OVERFLOW
-                                                   : FDQC_ROW_OK;
-      if (row_status[i] == FDQC_ROW_OK) {
-        std::copy_n(z.data() + i * n, n, out + i * n);
-      } else {
-        std::fill_n(out + i * n, n, std::numeric_limits<float>::quiet_NaN());
-      }
-    }
-  }
-}
 
 void validate_with(const Kernels* kernels, const fdqc_batch& batch,
                    fdqc_verdict* out) {

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "cuda/arguments.h"
+#include "device_memory.h"
 #include "finite.h"
 #include "pool.h"
 #include "tiles.h"
@@ -17,7 +18,23 @@ constexpr int64_t kAlign = 256;
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 
+// Bytes of a tile's rows that are in pinned memory at once, twice.
+constexpr int64_t kTileBytes = int64_t{32} << 20;
+
 }  // namespace
+
+int64_t rows_of_tile(const fdqc_batch& batch, int64_t most) {
+  constexpr int64_t kBusy = 4096;
+  int64_t widest = 1;
+  for (int64_t i = 0; i < batch.segment_count; ++i) {
+    widest = std::max<int64_t>(widest, batch.segments[i].width);
+  }
+  const int64_t fit =
+      kTileBytes / (widest * static_cast<int64_t>(sizeof(float)));
+  const int64_t rows = std::min(
+      {most, fit, std::max((batch.count + 3) / 4, kBusy), batch.count});
+  return std::max<int64_t>(rows, 1);
+}
 
 TileRows::TileRows(const fdqc_batch& of, const int32_t* numbers,
                    int64_t first_row, int64_t rows)

@@ -102,6 +102,14 @@ static fdqc_status *roofline_measure(const fdqc_table *t, int32_t threads, doubl
 static fdqc_status *device_info(const fdqc_table *t, int32_t device, fdqc_device_info *out) {
   return t->device_info(device, out);
 }
+/* The one number of it that is asked for after every batch; -1: no answer. */
+static int64_t device_out_of_memory(const fdqc_table *t, int32_t device) {
+  fdqc_device_info info;
+  fdqc_status *status = t->device_info(device, &info);
+  if (!status) return info.out_of_memory;
+  t->status_free(status);
+  return -1;
+}
 static fdqc_status *states_copy(const fdqc_table *t, const fdqc_states *from, int32_t device, fdqc_states **out) {
   return t->states_copy(from, device, out);
 }

@@ -104,6 +104,16 @@ func (l *Library) DeviceInfo(device Device) (DeviceInfo, error) {
 	}, nil
 }
 
+// OutOfMemory is [DeviceInfo.OutOfMemory] of a device, without an allocation;
+// -1 when there is no answer.
+func (l *Library) OutOfMemory(device Device) int64 {
+	if err := l.enter(context.Background(), "device_info"); err != nil {
+		return -1
+	}
+	defer l.leave()
+	return int64(C.device_out_of_memory(l.table, C.int32_t(device)))
+}
+
 // openCUDA loads LibTorch's CUDA half and counts the devices.
 func (l *Library) openCUDA() (int, error) {
 	const op = "runtime_open_cuda"
