@@ -39,6 +39,14 @@ func withDevice(t *testing.T) bool {
 	return false
 }
 
+// steps are the last of all alone where time is short: each is a process.
+func steps(all ...string) []string {
+	if testing.Short() {
+		return all[len(all)-1:]
+	}
+	return all
+}
+
 // deviceEngine opens an engine of n = 8 with 40 outcomes, and what it logs.
 func deviceEngine(t *testing.T, device string) (*engine.Engine, *bytes.Buffer) {
 	t.Helper()
@@ -73,7 +81,7 @@ func wantSame(t *testing.T, what string, got, want []engine.Verdict) {
 // writes nothing, and the next is judged on the CPU as if that one had never
 // been.
 func TestALostDeviceIsGivenUpForTheCPU(t *testing.T) {
-	for _, step := range []string{"lost:1", "lost:2", "lost:3", "lost:4"} {
+	for _, step := range steps("lost:1", "lost:2", "lost:3", "lost:4") {
 		t.Run(step, func(t *testing.T) {
 			if !withDevice(t) {
 				return
@@ -115,7 +123,7 @@ func TestALostDeviceIsGivenUpForTheCPU(t *testing.T) {
 // What is recorded is durable, whether the device can show it or not.
 func TestADeviceThatIsLostOverRecording(t *testing.T) {
 	// Projecting is one step; the rows of each side are one.
-	for _, step := range []string{"lost:1", "lost:2", "lost:3"} {
+	for _, step := range steps("lost:1", "lost:2", "lost:3") {
 		t.Run(step, func(t *testing.T) {
 			if !withDevice(t) {
 				return
@@ -143,7 +151,7 @@ func TestADeviceThatIsLostOverRecording(t *testing.T) {
 }
 
 func TestADeviceThatIsLostOverOpening(t *testing.T) {
-	for _, step := range []string{"lost:1", "lost:2"} {
+	for _, step := range steps("lost:1", "lost:2") {
 		t.Run(step, func(t *testing.T) {
 			if !withDevice(t) {
 				return

@@ -99,6 +99,8 @@ class Run {
       DeviceRoom::Buffer& buffer = room_.buffers[t % 2];
       device_step(tiles_[t].count);
       lanes_.wait(buffer.arrived, Lane::kCompute);
+      lanes_.note(LaneEvent::kRead, Lane::kCompute, buffer.rows);
+      lanes_.note(LaneEvent::kWrite, Lane::kCompute, moved_);
       if (kernels_ != nullptr) {
         launch(tiles_[t], buffer);
         fetch(tiles_[t], buffer);
@@ -130,6 +132,8 @@ class Run {
       return;
     }
     reserve(room_.slots, count * 8, true);
+    lanes_.note(LaneEvent::kWrite, Lane::kHost, room_.slots);
+    lanes_.note(LaneEvent::kRead, Lane::kCompute, room_.slots);
     at::Tensor slots = numbers(room_.slots, 0, count, at::kLong);
     std::copy(named.begin(), named.end(), slots.mutable_data_ptr<int64_t>());
     index_ = at::empty({count}, states_.real.options().dtype(at::kLong));
@@ -158,6 +162,7 @@ class Run {
     lanes_.wait_on_host(buffer.arrived);
     reserve(buffer.pinned, tile.bytes, true);
     reserve(buffer.rows, tile.bytes, false);
+    lanes_.note(LaneEvent::kWrite, Lane::kHost, buffer.pinned);
     tile.fill(buffer.pinned.mutable_data_ptr<uint8_t>(),
               room_.refusal.data() + first);
     lanes_.record(buffer.ready, Lane::kCompute);
@@ -260,7 +265,7 @@ class Run {
     match.rows = rows;
     kernels_->match(match, stream);
 
-    lanes_.wait(buffer.fetched, Lane::kCompute);
+    // The last answers here were fetched before this tile's rows arrived.
     reserve(buffer.answers, rows * kVerdictBytes, false);
     cuda::Verdict verdict{};
     verdict.states = scan.out;
@@ -284,6 +289,7 @@ class Run {
     verdict.tier = batch_.policy.tier;
     verdict.safe_mode = batch_.policy.safe_mode;
     verdict.require_human_approval = batch_.policy.require_human_approval;
+    lanes_.note(LaneEvent::kWrite, Lane::kCompute, buffer.answers);
     kernels_->judge(verdict, stream);
   }
 
@@ -295,7 +301,6 @@ class Run {
     lanes_.copy(
         room_.verdicts.narrow(0, tile.first * kVerdictBytes, bytes),
         buffer.answers.narrow(0, 0, bytes));
-    lanes_.record(buffer.fetched, Lane::kCopy);
   }
 
   // The tile by ATen's operators; its answers are on the host at once.
@@ -375,6 +380,8 @@ class Run {
       states_.real.narrow(0, moving_.named()[0], 1).copy_(moved_);
     }
     done_ = true;
+    lanes_.note(LaneEvent::kRead, Lane::kHost, room_.states);
+    lanes_.note(LaneEvent::kRead, Lane::kHost, room_.verdicts);
     // Nothing that can fail comes from here on.
     std::copy_n(host.const_data_ptr<float>(), floats, moving_.copies());
     moving_.commit();

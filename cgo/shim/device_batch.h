@@ -36,7 +36,7 @@ struct DeviceRoom {
   struct Buffer {
     at::Tensor pinned, rows;  // [bytes] what goes to the device, and there
     at::Tensor answers;       // [bytes] what comes back
-    Mark ready, arrived, judged, fetched;
+    Mark ready, arrived, judged;
   };
 
   Lanes lanes;

@@ -20,6 +20,7 @@ c10::Stream Lanes::stream(Lane lane) const {
 }
 
 void Lanes::record(Mark& mark, Lane lane) {
+  note(LaneEvent::kRecord, lane, &mark);
   if (!copies_) {
     const int64_t given = done_late_ + static_cast<int64_t>(late_.size());
     mark.late = lane == Lane::kCopy ? given : 0;
@@ -30,16 +31,20 @@ void Lanes::record(Mark& mark, Lane lane) {
 }
 
 void Lanes::wait(Mark& mark, Lane lane) {
+  note(LaneEvent::kWait, lane, &mark);
   if (mark.event) mark.event->block(stream(lane));
   if (lane == Lane::kCompute) copy_late(mark.late);
 }
 
 void Lanes::wait_on_host(Mark& mark) {
+  note(LaneEvent::kWait, Lane::kHost, &mark);
   if (mark.event) mark.event->synchronize();
   copy_late(mark.late);
 }
 
 void Lanes::copy(const at::Tensor& to, const at::Tensor& from) {
+  note(LaneEvent::kRead, Lane::kCopy, from);
+  note(LaneEvent::kWrite, Lane::kCopy, to);
   if (!copies_) {
     late_.emplace_back(to, from);
     if (!pretends_device()) copy_late(done_late_ + 1);
@@ -57,6 +62,7 @@ void Lanes::copy_late(int64_t until) {
 }
 
 void Lanes::finish() {
+  note(LaneEvent::kFinish, Lane::kHost, nullptr);
   if (copies_) copies_->synchronize();
   copy_late(done_late_ + static_cast<int64_t>(late_.size()));
 }

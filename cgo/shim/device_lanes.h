@@ -9,10 +9,19 @@
 #include <deque>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace fdqc {
 
-enum class Lane { kCompute, kCopy };
+enum class Lane { kCompute, kCopy, kHost };
+
+// What a lane was given to do, or the host did: for tests, which look for what
+// may happen at once and must not.
+struct LaneEvent {
+  enum Kind { kRecord, kWait, kRead, kWrite, kFinish } kind;
+  Lane lane;
+  const void* at;  // a mark, or the memory of a tensor
+};
 
 // A point in the work of a lane.
 struct Mark {
@@ -43,6 +52,14 @@ class Lanes {
   // Waits for both lanes, whatever they answer: nothing is in use after it.
   void drain() noexcept;
 
+  // Says what a lane, or the host, does to memory that two of them share.
+  void note(LaneEvent::Kind kind, Lane lane, const at::Tensor& memory) {
+    if (trace != nullptr) {
+      trace->push_back({kind, lane, memory.storage().data()});
+    }
+  }
+  std::vector<LaneEvent>* trace = nullptr;
+
   // As the driver names the lane that computes.
   void* native() const;
 
@@ -53,6 +70,9 @@ class Lanes {
 
  private:
   c10::Stream stream(Lane lane) const;
+  void note(LaneEvent::Kind kind, Lane lane, const void* mark) {
+    if (trace != nullptr) trace->push_back({kind, lane, mark});
+  }
   void copy_late(int64_t until);
 
   c10::Device device_;
