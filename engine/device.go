@@ -78,7 +78,7 @@ func (e *Engine) openValidator(ctx context.Context, on torch.Device, l *loaded) 
 	}
 	e.device.seen = info.OutOfMemory
 	log := e.logger.Warn // slower than it could be, and nobody would know why
-	if info.OwnKernels {
+	if info.OwnKernels || e.config.Safety.WorkspaceDim > torch.MaxKernelWorkspace {
 		log = e.logger.Info
 	}
 	log("batches are judged on a device", "device", e.DeviceName(), "by", info.Kernels)

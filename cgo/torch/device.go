@@ -70,6 +70,10 @@ func (l *Library) Device(name string) (Device, error) {
 	}
 }
 
+// MaxKernelWorkspace is the widest workspace that the shim has kernels of its
+// own for.
+const MaxKernelWorkspace = 31
+
 // DeviceInfo is how a CUDA device computes, and what happened to it in this
 // process.
 type DeviceInfo struct {
