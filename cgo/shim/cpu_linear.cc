@@ -18,7 +18,9 @@
 #define FDQC_CPU_LINEAR_ONCE
 namespace fdqc::cpu {
 
-constexpr int64_t kDots = 4;   // outputs of a block of dot products
+// Outputs and rows of a block of dot products.
+constexpr int64_t kDots = 4;
+constexpr size_t kDotRows = 3;
 constexpr int64_t kLine = 16;  // floats of a cache line
 
 constexpr int64_t round_up(int64_t value, int64_t to) {
@@ -84,11 +86,11 @@ void DotRows(const float* HWY_RESTRICT x, size_t width,
 void Dots(const float* x, size_t rows, size_t width, const float* weight,
           const float* bias, size_t outputs, float* z) {
   size_t row = 0;
-  for (; row + 2 <= rows; row += 2) {
-    DotRows<2>(x + row * width, width, weight, bias, outputs,
-               row + 4 <= rows, z + row * outputs);
+  for (; row + kDotRows <= rows; row += kDotRows) {
+    DotRows<kDotRows>(x + row * width, width, weight, bias, outputs,
+                      row + 2 * kDotRows <= rows, z + row * outputs);
   }
-  if (row < rows) {
+  for (; row < rows; ++row) {
     DotRows<1>(x + row * width, width, weight, bias, outputs, false,
                z + row * outputs);
   }

@@ -10,6 +10,7 @@
 #include "cpu_scan.h"
 #include "cpu_turn.h"
 #include "finite.h"
+#include "match_kernels.h"
 #include "pool.h"
 
 namespace fdqc::cpu {
@@ -19,8 +20,15 @@ namespace {
 // 10 us of a core).
 constexpr int64_t kLeastWork = int64_t{1} << 18;
 // Workspace numbers of a tile, which stay in the second cache with the states.
-constexpr int64_t kTileFloats = int64_t{1} << 14;
-constexpr int64_t kMostTileRows = 256, kLeastTileRows = 16;
+constexpr int64_t kTileFloats = int64_t{1} << 15;
+constexpr int64_t kMostTileRows = 240, kLeastTileRows = 16;
+
+// A multiple of the lanes of scoring, or where there are many rows of a wide
+// workspace, of what its matching takes at a time.
+int64_t whole(int64_t rows, int64_t n) {
+  const int64_t unit = n > kSmallWidth && rows >= 48 ? 24 : 16;
+  return std::max(rows / unit * unit, kLeastTileRows);
+}
 
 int64_t forced_tile_rows = 0;
 
@@ -148,10 +156,10 @@ Tiles tiles(const Rows& rows, int64_t patterns) {
   const int64_t threads = Pool::instance().threads();
   // Several for each thread, so that one which comes late holds up little.
   const int64_t share = rows.count / (4 * threads);
-  const int64_t most = std::clamp(kTileFloats / rows.n / 16 * 16,
-                                  kLeastTileRows, kMostTileRows);
-  int64_t of = std::max(share / 16 * 16, kLeastTileRows);
-  of = std::min(std::max(of, kLeastWork / work), most);
+  const int64_t most =
+      whole(std::min(kTileFloats / rows.n, kMostTileRows), rows.n);
+  int64_t of =
+      std::min(whole(std::max(share, kLeastWork / work), rows.n), most);
   if (threads == 1) of = most;
   if (forced_tile_rows > 0) of = forced_tile_rows;
   return {std::min(of, rows.count), (rows.count + of - 1) / of};

@@ -168,17 +168,17 @@ func (j *judge) answer(rs *rows.RowBatch, row int, v *engine.Verdict, into *answ
 var violationNames = []string{"high_entropy", "low_coherence", "high_novelty"}
 
 // fill makes a result of a verdict, which must stay while the result is used.
+// It sets every field in its place: a result is as large as what it is made
+// of, and one that is copied there costs as much again.
 func fill(r *rows.Result, id rows.ID, v *engine.Verdict) {
-	*r = rows.Result{
-		ID: id, Approved: v.Approved, Decision: v.Decision.String(),
-		RiskScore: v.RiskScore, RawRisk: v.RawRisk, BaseRisk: v.BaseRisk,
-		Entropy: v.Entropy, Coherence: v.Coherence, Novelty: v.Novelty,
-		SafeSimilarity: v.SafeSimilarity, UnsafeSimilarity: v.UnsafeSimilarity,
-		MatchedSafe: v.MatchedSafe, MatchedUnsafe: v.MatchedUnsafe,
-		NearestSafe: v.NearestSafe, NearestUnsafe: v.NearestUnsafe,
-		RequiresApproval: v.RequiresApproval, RequiresHuman: v.RequiresHuman,
-		ViolationMask: int64(v.Violations), Texts: v,
-	}
+	r.ID, r.Approved, r.Decision = id, v.Approved, v.Decision.String()
+	r.RiskScore, r.RawRisk, r.BaseRisk = v.RiskScore, v.RawRisk, v.BaseRisk
+	r.Entropy, r.Coherence, r.Novelty = v.Entropy, v.Coherence, v.Novelty
+	r.SafeSimilarity, r.UnsafeSimilarity = v.SafeSimilarity, v.UnsafeSimilarity
+	r.MatchedSafe, r.MatchedUnsafe = v.MatchedSafe, v.MatchedUnsafe
+	r.NearestSafe, r.NearestUnsafe = v.NearestSafe, v.NearestUnsafe
+	r.RequiresApproval, r.RequiresHuman = v.RequiresApproval, v.RequiresHuman
+	r.ViolationMask, r.Texts, r.Error = int64(v.Violations), v, ""
 }
 
 // outcomes turns entries into outcomes. refusals has an element for each
