@@ -343,6 +343,9 @@ func TestManyGroups(t *testing.T) {
 
 // TestMemoryOfTables writes and reads a table and one eight times as long, within the same memory.
 func TestMemoryOfTables(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the heap is measured without the race detector, under which the collector comes late")
+	}
 	const width, limit = 64, 96 << 20
 	for _, rows := range []int{50_000, 400_000} {
 		path := filepath.Join(t.TempDir(), "rows.parquet")
