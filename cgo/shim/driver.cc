@@ -3,20 +3,9 @@
 #include <dlfcn.h>
 
 #include "device.h"
+#include "symbol.h"
 
 namespace fdqc {
-namespace {
-
-template <typename Function>
-void find(void* library, const char* name, Function*& to) {
-  to = reinterpret_cast<Function*>(dlsym(library, name));
-  if (to == nullptr) {
-    throw DriverError(-1, std::string("libcuda.so.1 has no ") + name);
-  }
-}
-
-}  // namespace
-
 Driver Driver::open() {
   void* const library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) throw DriverError(-1, dlerror());

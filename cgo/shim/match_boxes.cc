@@ -284,7 +284,7 @@ int64_t match(const Tile& tile, int64_t from, MatchScratch::Impl& scratch) {
   Best best[rows];
   for (int r = 0; r < rows; ++r) {
     int32_t* const mine = listed + r * step;
-    mine[counts[r]] = boxes.none();
+    mine[counts[r]] = boxes.none(n);
     best[r] = compare<width>(boxes, n, mine,
                              (counts[r] + kAtOnce - 1) / kAtOnce * kAtOnce,
                              centred + r * n);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "device.h"
+#include "symbol.h"
 
 namespace fdqc {
 namespace {
@@ -30,12 +31,6 @@ void open_builtins(const std::string& folder) {
     }
   }
   closedir(list);
-}
-
-template <typename Function>
-void find(void* library, const char* name, Function*& to) {
-  to = reinterpret_cast<Function*>(dlsym(library, name));
-  if (to == nullptr) throw DriverError(-1, std::string("NVRTC has no ") + name);
 }
 
 }  // namespace

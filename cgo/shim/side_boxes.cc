@@ -66,7 +66,6 @@ void SideBoxes::build(const SideIndex::Impl& side) {
   Partition parts(side.rows.get(), 2 * n, count, n, never);
   parts.cut(kBlock, 2);
   for (int64_t i = 0; i < room + kBlock; ++i) empty(n, i);
-  none_ = static_cast<int32_t>(room * (n + 2));
   for (int64_t i = 0; i < room / kBlock * 2 * n; ++i) {
     boxes_.get()[i] = i / kBlock % 2 == 0 ? kInfinity : -kInfinity;
   }

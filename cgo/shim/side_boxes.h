@@ -34,8 +34,10 @@ class SideBoxes {
   bool ready() const { return count_ > 0; }
 
   int64_t blocks() const { return (used_ + kBlock - 1) / kBlock; }
-  // Where a block without a pattern begins in derived().
-  int32_t none() const { return none_; }
+  // Where a block without a pattern begins in derived(): behind all places.
+  int32_t none(int64_t n) const {
+    return static_cast<int32_t>(places_.size()) * static_cast<int32_t>(n + 2);
+  }
   // [blocks][n + 2][kBlock]: what SideIndex::Impl::blocks holds, then each
   // pattern's row as an int32, ascending in a block, -1 where there is none.
   const float* derived() const { return derived_.get(); }
@@ -48,7 +50,6 @@ class SideBoxes {
   void empty(int64_t n, int64_t place) noexcept;
   float* column(int64_t n, int64_t place) noexcept;
 
-  int32_t none_ = 0;
   int64_t count_ = 0;    // rows of the side
   int64_t used_ = 0;     // places that have been filled
   int64_t changed_ = 0;  // rows put or dropped since the order was made

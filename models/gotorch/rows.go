@@ -30,7 +30,9 @@ func (p *problem) err(failed C.int) error {
 
 // Rows lends f the memory of a contiguous float32 tensor [count, width] on the
 // CPU, which f must neither keep nor write to, and answers what f does. The
-// tensor lives until f has returned.
+// tensor lives until f has returned. A zero value, another dtype, device or
+// number of dimensions and a layout with gaps are errors that say so, before f
+// is called.
 func Rows(t torch.Tensor, f func(rows []float32, width int) error) error {
 	// gotorch's finalizer hangs on t.T, not on t.
 	defer runtime.KeepAlive(t.T)

@@ -19,7 +19,8 @@ import (
 )
 
 // Verdicts are the answers to a batch, in memory that tensors show. They do
-// not change once they are made.
+// not change once they are made. Their tensors fail only where LibTorch finds
+// no memory for one's few words.
 type Verdicts struct {
 	memory torch.Tensor     // bytes: count verdicts
 	rows   []engine.Verdict // the same
