@@ -41,7 +41,7 @@ func (t *engineTarget) Setup(ctx context.Context, w *Workload, threads int) erro
 	if err := t.Close(); err != nil {
 		return err
 	}
-	e, err := engine.Open(ctx, t.config(w, threads), engine.InMemory())
+	e, err := engine.Open(ctx, t.config(w, threads), engine.InMemory(), engine.WithoutDetector())
 	if err != nil {
 		return err
 	}

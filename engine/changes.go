@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
-	"github.com/fdqc-cockpit/fdqc/engine/memory"
 )
 
 // maxGroup is from how many bytes on a group of changes takes no further one;
@@ -20,7 +19,7 @@ const maxGroup = 16 << 20
 // again after a rollback. done, which may be nil, runs when the change is
 // durable and committed.
 type change struct {
-	apply func(*memory.Tx) ([]journal.Entry, error)
+	apply func(*transaction) ([]journal.Entry, error)
 	done  func()
 	err   error
 	ended bool // guarded by Directory.changing
@@ -63,7 +62,7 @@ func (q *queue) take() []*change {
 // mode has it, and only then committed and shown. When any step fails the
 // memory is as before. The context ends the waiting, never a change that has
 // begun.
-func (d *Directory) change(ctx context.Context, apply func(*memory.Tx) ([]journal.Entry, error), done func()) error {
+func (d *Directory) change(ctx context.Context, apply func(*transaction) ([]journal.Entry, error), done func()) error {
 	c := &change{apply: apply, done: done}
 	d.waiting.add(c)
 	if err := d.changing.lock(ctx); err != nil {
@@ -90,8 +89,12 @@ func (d *Directory) change(ctx context.Context, apply func(*memory.Tx) ([]journa
 // changeGroup makes as many changes as one commit of the journal holds, and
 // answers how many have ended.
 func (d *Directory) changeGroup(group []*change) int {
-	tx := d.memory.Begin()
-	defer tx.Rollback() // does nothing after Commit
+	tx, err := d.beginChange()
+	if err != nil {
+		finish(group, err)
+		return len(group)
+	}
+	defer tx.rollback() // does nothing after commit
 	var entries []journal.Entry
 	var bytes, count int
 	for count < len(group) && bytes < maxGroup {
@@ -99,7 +102,7 @@ func (d *Directory) changeGroup(group []*change) int {
 		if err != nil {
 			// What it changed before it failed cannot be told from what
 			// the others changed: they begin again without it.
-			tx.Rollback()
+			tx.rollback()
 			if count > 0 {
 				return d.changeGroup(group[:count])
 			}
@@ -120,7 +123,7 @@ func (d *Directory) changeGroup(group []*change) int {
 			return count
 		}
 	}
-	tx.Commit()
+	tx.commit(d)
 	d.observer.patched(patches)
 	for _, c := range group {
 		if c.done != nil {
@@ -140,11 +143,11 @@ func finish(group []*change, err error) {
 // Resize changes the capacity of both sides of the memory. A smaller one evicts
 // by the memory's rule, as one step; it answers how many were evicted.
 func (d *Directory) Resize(ctx context.Context, capacity int) (evicted int, err error) {
-	err = d.change(ctx, func(tx *memory.Tx) ([]journal.Entry, error) {
+	err = d.change(ctx, func(tx *transaction) ([]journal.Entry, error) {
 		evictions, err := tx.Resize(capacity)
 		evicted = len(evictions)
 		return []journal.Entry{encodeCapacity(capacity)}, err
-	}, nil)
+	}, func() { d.guard.replaced() })
 	if err != nil {
 		return 0, fmt.Errorf("resize: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/signing"
+	"github.com/fdqc-cockpit/fdqc/engine/detect"
 	"github.com/fdqc-cockpit/fdqc/engine/memory"
 	"github.com/fdqc-cockpit/fdqc/models"
 )
@@ -20,11 +21,24 @@ const (
 	StateUpdateFirstElement = "first_element" // by its first element alone, as the reference does
 )
 
+// Values of detector.on_outlier: what becomes of an outcome that a rule holds.
+const (
+	OnOutlierQuarantine = "quarantine" // it waits for an operator
+	OnOutlierReject     = "reject"     // it is refused
+	OnOutlierFlag       = "flag"       // it is stored, and the receipt names the rule
+)
+
 // maxAutoSave bounds persistence.auto_save_interval.
 const maxAutoSave = 24 * time.Hour
 
+// maxWindow bounds detector.source_window.
+const maxWindow = 720 * time.Hour
+
 // Duration is a span of time, written as in Go: 90s, 5m, 1h30m.
 type Duration time.Duration
+
+// Span is the duration as Go counts it.
+func (d Duration) Span() time.Duration { return time.Duration(d) }
 
 // UnmarshalText reads a duration.
 func (d *Duration) UnmarshalText(text []byte) error {
@@ -49,6 +63,7 @@ type Config struct {
 	Safety      SafetyConfig      `toml:"safety"`
 	Memory      MemoryConfig      `toml:"memory"`
 	Persistence PersistenceConfig `toml:"persistence"`
+	Detector    DetectorConfig    `toml:"detector"`
 	Embedding   EmbeddingConfig   `toml:"embedding"`
 	Logging     LoggingConfig     `toml:"logging"`
 }
@@ -93,6 +108,16 @@ type PersistenceConfig struct {
 	TrustedKeys      []string `toml:"trusted_keys"`     // beside the signing key and the trusted_keys file next to it
 }
 
+// DetectorConfig says what is let into the memory.
+type DetectorConfig struct {
+	Mode               string   `toml:"mode"`        // calibrated or reference
+	Sensitivity        float64  `toml:"sensitivity"` // share of clean outcomes that pass
+	OnOutlier          string   `toml:"on_outlier"`  // quarantine, reject or flag
+	QuarantineCapacity int      `toml:"quarantine_capacity"`
+	SourceQuota        int      `toml:"source_quota"`  // outcomes of one source in a window
+	SourceWindow       Duration `toml:"source_window"` // of the quota
+}
+
 // EmbeddingConfig says what becomes of text.
 type EmbeddingConfig struct {
 	Fallback string `toml:"fallback"` // "" or hash
@@ -118,6 +143,10 @@ func DefaultConfig() Config {
 		Persistence: PersistenceConfig{
 			Dir: "fdqc-data", AutoSaveInterval: Duration(5 * time.Minute), MaxCheckpoints: 10,
 			JournalSync: string(journal.SyncAlways), TrustedKeys: []string{},
+		},
+		Detector: DetectorConfig{
+			Mode: detect.Calibrated, Sensitivity: 0.95, OnOutlier: OnOutlierQuarantine, QuarantineCapacity: 1000,
+			SourceQuota: 1000, SourceWindow: Duration(time.Hour),
 		},
 		Logging: LoggingConfig{Level: "info", Format: "text"},
 	}
@@ -194,6 +223,16 @@ func (c *Config) Validate() error {
 		if _, err := signing.ParseTrusted(line); err != nil {
 			refuse("persistence.trusted_keys", "entry %d: %v", i+1, err)
 		}
+	}
+	choice("detector.mode", c.Detector.Mode, detect.Calibrated, detect.Reference)
+	if s := c.Detector.Sensitivity; !(s >= 0.5 && s <= 0.999) {
+		refuse("detector.sensitivity", "%v is out of range, expected 0.5 to 0.999", s)
+	}
+	choice("detector.on_outlier", c.Detector.OnOutlier, OnOutlierQuarantine, OnOutlierReject, OnOutlierFlag)
+	whole("detector.quarantine_capacity", int64(c.Detector.QuarantineCapacity), 1, 100_000)
+	whole("detector.source_quota", int64(c.Detector.SourceQuota), 1, 1_000_000_000)
+	if w := time.Duration(c.Detector.SourceWindow); w < time.Second || w > maxWindow {
+		refuse("detector.source_window", "%q is out of range, expected 1s to 720h", w)
 	}
 	choice("embedding.fallback", c.Embedding.Fallback, "", "hash")
 	choice("logging.level", c.Logging.Level, "trace", "debug", "info", "warn", "error")

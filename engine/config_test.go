@@ -156,7 +156,7 @@ func TestBadSettingsNameTheirPlace(t *testing.T) {
 		want          []string
 	}{
 		{name: "unknown key", content: "[safety]\ntier = \"GAMMA\"\nworkspce_dim = 8\n", want: []string{"c.toml, line 3", "safety.workspce_dim", "unknown key"}},
-		{name: "unknown section", content: "[detector]\nmode = \"reference\"\n", want: []string{"c.toml", "detector", "unknown key"}},
+		{name: "unknown section", content: "[serve]\nmode = \"reference\"\n", want: []string{"c.toml", "serve", "unknown key"}},
 		{name: "a key whose part is not built", content: "[safety]\nrequire_signed_actions = true\n", want: []string{"c.toml, line 2", "safety.require_signed_actions"}},
 		{name: "wrong type", content: "[memory]\ncapacity = \"many\"\n", want: []string{"c.toml, line 2", "memory.capacity"}},
 		{name: "a fraction for a count", content: "[memory]\ncapacity = 1.5\n", want: []string{"c.toml, line 2", "capacity"}},

@@ -80,6 +80,14 @@ func stricter(key string, now, then any) bool {
 		return *then.(*float64) < *now.(*float64)
 	case "safety.collapse_threshold":
 		return *then.(*float64) > *now.(*float64)
+	case "detector.sensitivity":
+		return *then.(*float64) < *now.(*float64) // more is held
+	case "detector.on_outlier":
+		return *now.(*string) == OnOutlierFlag
+	case "detector.source_quota":
+		return *then.(*int) < *now.(*int)
+	case "detector.source_window":
+		return *then.(*Duration) > *now.(*Duration)
 	case "logging.level":
 		return levels[*then.(*string)] < levels[*now.(*string)] // warnings cannot be hidden
 	case "embedding.fallback":
@@ -101,6 +109,8 @@ func copySetting(to, from any) {
 		*to = *from.(*int64)
 	case *float64:
 		*to = *from.(*float64)
+	case *Duration:
+		*to = *from.(*Duration)
 	}
 }
 

@@ -55,8 +55,9 @@ type Directory struct {
 	metadata    pickle.Value            // of the newest checkpoint, carried on
 	recovery    Recovery
 
-	memory *memory.Memory
-	levers atomic.Pointer[Levers]
+	memory     *memory.Memory
+	levers     atomic.Pointer[Levers]
+	quarantine atomic.Pointer[quarantine] // what it points to never changes
 
 	// saving is held while a checkpoint is written or taken in, changing
 	// while the memory changes. Where both are, saving is taken first.
@@ -71,6 +72,10 @@ type Directory struct {
 	// observer is told of changes that are durable and committed, while
 	// changing is held.
 	observer observer
+	// guard judges what is recorded. detectorState is what it left last, for
+	// a directory without an engine to carry on; guarded by changing.
+	guard         guard
+	detectorState []byte
 
 	autosave sync.WaitGroup
 	stop     context.CancelFunc // of autosave; nil when there is none
@@ -119,9 +124,10 @@ func OpenDirectory(config Config, opts ...Option) (*Directory, error) {
 func openDirectory(config Config, o *options, writes bool, first *checkpoints.PatternSet) (*Directory, error) {
 	d := &Directory{
 		config: config, logger: o.logger.Named("checkpoints"), now: o.now,
-		saving: newGate(), changing: newGate(), observer: nobody{}, first: first,
+		saving: newGate(), changing: newGate(), observer: nobody{}, guard: nobody{}, first: first,
 	}
 	d.levers.Store(&Levers{})
+	d.quarantine.Store(&quarantine{})
 	var err error
 	if d.config.Persistence.Dir, err = physical(config.Persistence.Dir); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
@@ -141,9 +147,10 @@ func openDirectory(config Config, o *options, writes bool, first *checkpoints.Pa
 func detachedDirectory(config Config, o *options, m *memory.Memory, from string) *Directory {
 	d := &Directory{
 		config: config, logger: o.logger.Named("checkpoints"), now: o.now, volatile: o.inMemory,
-		saving: newGate(), changing: newGate(), observer: nobody{}, memory: m, memoryFrom: from,
+		saving: newGate(), changing: newGate(), observer: nobody{}, guard: nobody{}, memory: m, memoryFrom: from,
 	}
 	d.levers.Store(&Levers{})
+	d.quarantine.Store(&quarantine{})
 	return d
 }
 
@@ -165,11 +172,12 @@ func (d *Directory) Stats() memory.Stats { return d.memory.Stats() }
 // Patterns copies the memory.
 func (d *Directory) Patterns() memory.Snapshot { return d.memory.Snapshot() }
 
-// observe has an observer told of every change from now on.
-func (d *Directory) observe(o observer) {
+// observe has an observer told of every change from now on, and a guard asked
+// before.
+func (d *Directory) observe(o observer, g guard) {
 	_ = d.changing.lock(context.Background()) // such a context never ends
 	defer d.changing.unlock()
-	d.observer = o
+	d.observer, d.guard = o, g
 }
 
 // writes says whether changes reach a disk.
@@ -214,7 +222,7 @@ func (d *Directory) owned() error {
 // what they are now. Batches judged from then on obey.
 func (d *Directory) PullLever(ctx context.Context, change LeverChange) (Levers, error) {
 	var after Levers
-	err := d.change(ctx, func(*memory.Tx) ([]journal.Entry, error) {
+	err := d.change(ctx, func(*transaction) ([]journal.Entry, error) {
 		var err error
 		if after, err = change.apply(d.Levers(), d.now()); err != nil {
 			return nil, err
@@ -266,12 +274,18 @@ func (d *Directory) Close() error {
 	return d.closeErr
 }
 
-// nobody is an observer of directories that no engine uses.
+// nobody is the observer and the guard of directories that no engine uses.
 type nobody struct{}
 
-func (nobody) patched([2]patch)     {}
-func (nobody) replaced()            {}
-func (nobody) leversChanged(Levers) {}
+func (nobody) patched([2]patch)                                              {}
+func (nobody) leversChanged(Levers)                                          {}
+func (nobody) begin() error                                                  { return nil }
+func (nobody) commit()                                                       {}
+func (nobody) rollback()                                                     {}
+func (nobody) evicted(memory.Side, int64, []float32)                         {}
+func (nobody) accepted(context.Context, memory.Side, []float32, int64) error { return nil }
+func (nobody) replaced()                                                     {}
+func (nobody) state() ([]byte, error)                                        { return nil, nil }
 
 // snapshotOf is what a memory is restored from.
 func snapshotOf(set *checkpoints.PatternSet) memory.Snapshot {

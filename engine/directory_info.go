@@ -7,6 +7,9 @@ import (
 // Writes says whether the directory holds its lock and takes changes.
 func (d *Directory) Writes() bool { return d.writes() }
 
+// Changes says whether the memory takes changes, whether or not they last.
+func (d *Directory) Changes() bool { return d.writes() || d.volatile }
+
 // Previous says what Rollback would go back to.
 type Previous struct {
 	// Path and Sequence name the checkpoint, which was verified whole.

@@ -75,8 +75,11 @@ func patternFiles(t *testing.T, dir string) []string {
 	return files
 }
 
-// whole is everything that must come back: the memory and the levers.
-func whole(d *engine.Directory) string { return fmt.Sprintf("%+v %+v", d.Patterns(), d.Levers()) }
+// whole is everything that must come back: the memory, the levers and the
+// quarantine.
+func whole(d *engine.Directory) string {
+	return fmt.Sprintf("%+v %+v %+v", d.Patterns(), d.Levers(), d.Quarantine())
+}
 
 // history does everything that a journal can hold, with evictions.
 func history(t *testing.T, e *engine.Engine, seed uint64) {
@@ -91,7 +94,31 @@ func history(t *testing.T, e *engine.Engine, seed uint64) {
 	if _, err := e.Directory().PullLever(t.Context(), engine.LeverChange{Tier: &tier, By: "operator", Reason: "test"}); err != nil {
 		t.Fatal(err)
 	}
+	hold(t, e.Directory(), normal(seed+200, 5, 8))
+	held := e.Directory().Quarantine()
+	for i, accept := range []bool{true, false} {
+		if _, err := e.Directory().Release(t.Context(), []int64{held[i].ID, held[i+2].ID}, accept, "operator", "test"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	record(t, e, outcomes(normal(seed+100, 9, 8), 8))
+}
+
+// hold puts rows of 8 into the quarantine, by turns as safe and unsafe.
+func hold(t *testing.T, d *engine.Directory, rows []float32) (ids []int64) {
+	t.Helper()
+	for i := range len(rows) / 8 {
+		id, err := d.Hold(t.Context(), engine.Held{
+			At: time.Unix(int64(i), 0).UTC(), Outcome: fmt.Sprint("o", i), Source: "somebody", Side: memory.Side(i % 2).String(),
+			Workspace: rows[i*8 : (i+1)*8], Importance: 1.5,
+			Findings: []engine.Finding{{Rule: "outlier", Score: 1.25, Reason: "far away"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	return ids
 }
 
 func small(t *testing.T) engine.Config {

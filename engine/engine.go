@@ -35,6 +35,9 @@ type Engine struct {
 	stale     bool // the validator's patterns lag behind the memory
 	closed    bool
 
+	// gatekeeper has the detector. It is used while the directory changes.
+	gatekeeper *gatekeeper
+
 	// directory has the memory, and what makes it last.
 	directory *Directory
 
@@ -51,6 +54,8 @@ type options struct {
 	inMemory bool
 	anySize  bool
 	files    files
+	// undetected has everything that is recorded stored.
+	undetected bool
 }
 
 // Option changes how an engine or a data directory is opened.
@@ -91,6 +96,11 @@ func InMemory() Option { return func(o *options) { o.inMemory = true } }
 // AnyCapacity opens a memory that holds more patterns than memory.capacity
 // allows, with the capacity that it was saved with: for ResizeMemory.
 func AnyCapacity() Option { return func(o *options) { o.anySize = true } }
+
+// WithoutDetector stores every outcome, whatever the configuration's detector
+// would make of it: for replaying what was decided already, and for measuring
+// what the detector is worth.
+func WithoutDetector() Option { return func(o *options) { o.undetected = true } }
 
 // WithStateFile reads weights, state and, unless WithPatternsFile names
 // others, patterns from a validator state_dict (.pt).
@@ -149,7 +159,13 @@ func (e *Engine) open(ctx context.Context, o *options) error {
 	if err := e.publish(ctx); err != nil {
 		return err
 	}
-	e.directory.observe(e)
+	e.gatekeeper = &gatekeeper{engine: e}
+	if !o.undetected && e.directory.Changes() {
+		if e.gatekeeper, err = newGatekeeper(ctx, e); err != nil {
+			return err
+		}
+	}
+	e.directory.observe(e, e.gatekeeper)
 	log := e.logger.Debug
 	if o.files != (files{}) {
 		log = e.logger.Info // files that were named need no signature: their use is on record

@@ -69,12 +69,14 @@ func open(t testing.TB, config engine.Config, options ...engine.Option) *engine.
 	return e
 }
 
-// inMemory is a configuration in which every decision can happen.
+// inMemory is a configuration in which every decision can happen, and every
+// outcome is stored.
 func inMemory(workspace int) engine.Config {
 	config := engine.DefaultConfig()
 	config.Safety.WorkspaceDim = workspace
 	config.Safety.SafeMode = false
 	config.Safety.RequireHumanApproval = false
+	config.Detector.OnOutlier = engine.OnOutlierFlag
 	return config
 }
 

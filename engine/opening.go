@@ -101,6 +101,7 @@ func (d *Directory) acquire() error {
 func (d *Directory) read(keys *keys) error {
 	d.recovery, d.memory = Recovery{}, nil
 	d.levers.Store(&Levers{})
+	d.quarantine.Store(&quarantine{})
 	loaded, err := d.store.Newest()
 	if err != nil {
 		return err
@@ -114,7 +115,7 @@ func (d *Directory) read(keys *keys) error {
 		return err
 	}
 	if loaded != nil && loaded.Manifest != nil {
-		r := &replay{directory: d, options: options, from: from, started: loaded.Manifest.Sequence, memory: d.memory, levers: d.Levers()}
+		r := d.newReplay(options, from, loaded.Manifest)
 		d.recovery.Journal, err = journal.Replay(options, from, r.record)
 		return d.replayed(r, err)
 	}
@@ -140,12 +141,14 @@ func (d *Directory) openToWrite(keys *keys, anySize bool) error {
 	if loaded == nil || loaded.Manifest == nil {
 		return d.startFresh(options, anySize)
 	}
-	r := &replay{directory: d, options: options, from: from, started: loaded.Manifest.Sequence, memory: d.memory, levers: d.Levers()}
+	r := d.newReplay(options, from, loaded.Manifest)
 	d.journal, d.recovery.Journal, err = journal.Open(options, from, r.record)
 	if err := d.replayed(r, err); err != nil {
 		return err
 	}
-	d.saved = from
+	if d.saved = from; r.changes == 0 {
+		d.saved = d.journal.Position() // it only carries on what stood there
+	}
 	if cut := d.recovery.Journal.CutBytes; cut > 0 {
 		d.logger.Warn("the journal ended in a commit that was never completed, nobody was told of it: cut",
 			"segment", d.recovery.Journal.CutSegment, "bytes", cut)
@@ -235,7 +238,12 @@ func (d *Directory) startFresh(options journal.Options, anySize bool) error {
 		return err
 	}
 	// Whatever the journal is given from here on continues a checkpoint.
-	about, err := aboutCheckpoint(d.journal.Position(), d.Levers(), "created", 0)
+	position := d.journal.Position()
+	stands, err := d.carry() // what a guard brought along
+	if err != nil {
+		return err
+	}
+	about, err := aboutCheckpoint(position, stands, d.Levers(), "created", 0)
 	if err != nil {
 		return err
 	}

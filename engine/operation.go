@@ -19,6 +19,9 @@ const (
 	opCapacity   journal.Type = 3 // the memory's capacity changed
 	opLevers     journal.Type = 4 // an operator pulled a lever
 	opReplaced   journal.Type = 5 // the memory became that of a checkpoint
+	opHeld       journal.Type = 6 // an outcome went into the quarantine
+	opReleased   journal.Type = 7 // an outcome left the quarantine
+	opStanding   journal.Type = 8 // what stands beside the memory, at a checkpoint
 )
 
 // errOperation says that a record of the journal does not fit what it is

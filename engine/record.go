@@ -2,9 +2,12 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"strings"
 
+	"github.com/fdqc-cockpit/fdqc/cgo/torch"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
 	"github.com/fdqc-cockpit/fdqc/engine/memory"
 	"github.com/fdqc-cockpit/fdqc/models"
@@ -14,6 +17,11 @@ import (
 type Outcome struct {
 	Embedding []float32 // 1 to 4,096 finite numbers
 	IsSafe    bool
+	// ID names the outcome for people, should it be held; it may be "".
+	ID string
+	// Source is who says so, for the detector's quotas; "" is an operator,
+	// who has none.
+	Source string
 	// Importance keeps a pattern longer, at least 0; nil is 1.
 	Importance *float32
 }
@@ -23,18 +31,22 @@ type Result string
 
 // Results of an outcome.
 const (
-	Stored Result = "stored" // a pattern of the memory now
-	Failed Result = "error"  // refused; Reason says why
+	Stored      Result = "stored"      // a pattern of the memory now
+	Rejected    Result = "rejected"    // the detector would not have it
+	Quarantined Result = "quarantined" // it waits for an operator
+	Failed      Result = "error"       // refused; Reason says why
 )
 
 // Receipt answers one outcome.
 type Receipt struct {
-	Sequence  int64       // the memory's counter with this outcome; 0 when refused
+	Sequence  int64       // the memory's counter with this outcome; 0 unless stored
 	Side      memory.Side // of the memory
-	PatternID int64       // 0 when refused
+	PatternID int64       // 0 unless stored
+	HeldID    int64       // in the quarantine; 0 unless quarantined
 	Result    Result
 	Durable   bool // on disk when the receipt was given
 	Reason    string
+	Findings  []Finding // what the detector's rules said
 }
 
 // Record puts outcomes into the memory, in order, and returns when they are
@@ -42,6 +54,10 @@ type Receipt struct {
 // weaken that; the receipts say so). Batches judged from then on see them. An
 // outcome that is refused (empty, too wide, NaN, infinity, a negative
 // importance) gets a receipt that says so and changes nothing.
+//
+// The detector looks at each first, as if they came one after another. One
+// that a rule of it holds is quarantined, durably, or rejected, or stored all
+// the same, as detector.on_outlier says; the receipt names the rules.
 //
 // On an error the receipts, if any, are of the first outcomes, which are
 // stored; the others are not. ErrReadOnly: the engine may not write.
@@ -62,7 +78,12 @@ func (e *Engine) Record(ctx context.Context, outcomes []Outcome) ([]Receipt, err
 	step := max(1, maxGroup/(outcomeHead+4*n))
 	for from := 0; from < len(outcomes); from += step {
 		to := min(from+step, len(outcomes))
-		if err := e.recordRows(ctx, outcomes[from:to], rows[from*n:to*n], receipts[from:to]); err != nil {
+		err := e.recordRows(ctx, outcomes[from:to], rows[from*n:to*n], receipts[from:to])
+		if errors.Is(err, torch.ErrDeviceLost) && e.config.Engine.Device == anyDevice {
+			// Nothing was stored, and the CPU has taken over.
+			err = e.recordRows(ctx, outcomes[from:to], rows[from*n:to*n], receipts[from:to])
+		}
+		if err != nil {
 			return receipts[:from], fmt.Errorf("record: %w", err)
 		}
 	}
@@ -73,34 +94,84 @@ func (e *Engine) Record(ctx context.Context, outcomes []Outcome) ([]Receipt, err
 // and completes their receipts.
 func (e *Engine) recordRows(ctx context.Context, outcomes []Outcome, rows []float32, receipts []Receipt) error {
 	n := e.config.Safety.WorkspaceDim
-	return e.directory.change(ctx, func(tx *memory.Tx) ([]journal.Entry, error) {
-		sequence := tx.Stats().Counter
+	refused := make([]bool, len(outcomes))
+	for i := range receipts {
+		refused[i] = receipts[i].Result == Failed
+	}
+	return e.directory.change(ctx, func(tx *transaction) ([]journal.Entry, error) {
+		judged, err := e.gatekeeper.prepare(ctx, outcomes, rows, refused)
+		if err != nil {
+			return nil, err
+		}
 		var entries []journal.Entry
 		for i := range outcomes {
-			r := &receipts[i]
-			if r.Result == Failed {
+			if refused[i] {
 				continue
 			}
-			importance := float32(1)
-			if outcomes[i].Importance != nil {
-				importance = *outcomes[i].Importance
-			}
-			row := rows[i*n : (i+1)*n]
-			change, err := tx.Record(r.Side, row, importance)
+			entry, err := e.recordRow(ctx, tx, judged, i, &outcomes[i], rows[i*n:(i+1)*n], &receipts[i])
 			if err != nil {
 				return nil, err
 			}
-			sequence++
-			r.Sequence, r.PatternID, r.Result, r.Durable = sequence, change.ID, Stored, e.directory.durable()
-			entries = append(entries, encodeOutcome(r.Side, row, importance, sequence, change.ID))
+			if entry.Payload != nil {
+				entries = append(entries, entry)
+			}
 		}
 		return entries, nil
 	}, nil)
 }
 
+// recordRow puts one outcome where the detector lets it go, and answers the
+// record of it; none, where it goes nowhere.
+func (e *Engine) recordRow(ctx context.Context, tx *transaction, judged *judged, i int, o *Outcome, row []float32, r *Receipt) (journal.Entry, error) {
+	importance := float32(1)
+	if o.Importance != nil {
+		importance = *o.Importance
+	}
+	var holds bool
+	var err error
+	if r.Findings, holds, err = judged.judge(ctx, i); err != nil {
+		return journal.Entry{}, err
+	}
+	r.Reason = reasons(r.Findings)
+	if holds && e.config.Detector.OnOutlier != OnOutlierFlag {
+		judged.hold(i)
+		if e.config.Detector.OnOutlier == OnOutlierReject {
+			r.Result = Rejected
+			return journal.Entry{}, nil
+		}
+		id, entry, err := tx.quarantine.hold(Held{
+			At: e.directory.now().UTC(), Outcome: o.ID, Source: o.Source, Side: r.Side.String(),
+			Workspace: row, Importance: importance, Findings: r.Findings,
+		}, e.config.Detector.QuarantineCapacity)
+		if errors.Is(err, errQuarantineFull) {
+			r.Result, r.Reason = Failed, err.Error()+": "+r.Reason
+			return journal.Entry{}, nil
+		}
+		r.HeldID, r.Result, r.Durable = id, Quarantined, e.directory.durable()
+		r.Reason = fmt.Sprintf("quarantined as %d: %s", id, r.Reason)
+		return entry, err
+	}
+	change, entry, err := tx.store(r.Side, row, importance)
+	if err != nil {
+		return entry, err
+	}
+	judged.store(i, change.ID)
+	r.Sequence, r.PatternID, r.Result, r.Durable = tx.Stats().Counter, change.ID, Stored, e.directory.durable()
+	return entry, nil
+}
+
+// reasons puts what the rules said into one sentence.
+func reasons(findings []Finding) string {
+	texts := make([]string, len(findings))
+	for i, f := range findings {
+		texts[i] = f.Reason
+	}
+	return strings.Join(texts, "; ")
+}
+
 // SetImportance changes the importance of a side's row (not id), at least 0.
 func (e *Engine) SetImportance(ctx context.Context, side memory.Side, row int, importance float32) error {
-	err := e.directory.change(ctx, func(tx *memory.Tx) ([]journal.Entry, error) {
+	err := e.directory.change(ctx, func(tx *transaction) ([]journal.Entry, error) {
 		return []journal.Entry{encodeImportance(side, row, importance)}, tx.SetImportance(side, row, importance)
 	}, nil)
 	if err != nil {

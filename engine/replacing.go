@@ -204,7 +204,11 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, pull *
 	if err != nil {
 		return nil, err
 	}
-	about, err := aboutCheckpoint(position, d.Levers(), verb, source.sequence)
+	stands, err := d.carry()
+	if err != nil {
+		return nil, err
+	}
+	about, err := aboutCheckpoint(position, stands, d.Levers(), verb, source.sequence)
 	if err != nil {
 		return nil, err
 	}
@@ -219,6 +223,7 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, pull *
 		return nil, err
 	}
 	d.observer.replaced()
+	d.guard.replaced()
 	d.metadata = source.set.Metadata
 	record := replacement{Sequence: saved.Manifest.Sequence, Source: source.sequence, Position: source.position.Sequence, NextID: next.NextID, By: by, Reason: reason}
 	if err := d.journalReplacement(record); err != nil {
@@ -309,7 +314,7 @@ func (d *Directory) finishReplacement(loaded *store.Loaded, r *replay) error {
 	if reason != "rollback" && reason != "restore" || r.met {
 		return nil
 	}
-	if r.count > 0 {
+	if r.changes > 0 {
 		return fmt.Errorf("%s was put in by a %s that the journal after it does not begin with: %w", loaded.Path, reason, errOperation)
 	}
 	record := replacement{Sequence: loaded.Manifest.Sequence, NextID: d.memory.Stats().NextID, Reason: reason + ", interrupted"}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -141,14 +142,26 @@ func TestInterruptedRollback(t *testing.T) {
 	removeNew := func(dir string) error {
 		return errors.Join(os.Remove(filepath.Join(dir, name)), os.Remove(filepath.Join(dir, name+".manifest.json")))
 	}
+	data, err := os.ReadFile(segment(config.Persistence.Dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	within := int64(bytes.Index(data, []byte(`{"sequence":`))) // the record of the replacement
+	probe := config
+	probe.Persistence.Dir = copyTree(t, config.Persistence.Dir)
+	if err := os.Truncate(segment(probe.Persistence.Dir), within); err != nil {
+		t.Fatal(err)
+	}
+	before := within - directory(t, probe, engine.ReadOnly()).Recovered().Journal.CutBytes
 	const header = 256
 	for what, c := range map[string]struct {
 		cut  func(dir string) error
 		want string
 	}{
-		"before the record":               {func(dir string) error { return os.Truncate(segment(dir), header) }, fresh},
-		"within the record":               {func(dir string) error { return os.Truncate(segment(dir), header+60) }, fresh},
-		"before the checkpoint":           {func(dir string) error { return errors.Join(os.Truncate(segment(dir), header), removeNew(dir)) }, old},
+		"before the record":               {func(dir string) error { return os.Truncate(segment(dir), before) }, fresh},
+		"within the record":               {func(dir string) error { return os.Truncate(segment(dir), within+60) }, fresh},
+		"before the checkpoint":           {func(dir string) error { return errors.Join(os.Truncate(segment(dir), before), removeNew(dir)) }, old},
+		"before what stands":              {func(dir string) error { return errors.Join(os.Truncate(segment(dir), header), removeNew(dir)) }, old},
 		"before the checkpoint's segment": {func(dir string) error { return errors.Join(os.Remove(segment(dir)), removeNew(dir)) }, old},
 		"after the record":                {func(string) error { return nil }, fresh},
 	} {

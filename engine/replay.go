@@ -17,11 +17,25 @@ type replay struct {
 	from      journal.Position // of the checkpoint
 	started   int64            // its sequence
 	until     int64            // the last record that is applied; 0: all
+	standing  bool             // it says that the first record is of what stands
 
-	memory *memory.Memory
-	levers Levers
-	count  int64 // records seen
-	met    bool  // the record of the checkpoint's own replacement came
+	memory     *memory.Memory
+	levers     Levers
+	quarantine quarantine
+	detector   []byte // its state
+	count      int64  // records seen
+	changes    int64  // those of them that carry nothing on
+	carrying   bool   // the record before this one does
+	stood      bool   // the first one did
+	met        bool   // the record of the checkpoint's own replacement came
+}
+
+// newReplay begins a replay after the checkpoint that a manifest is of.
+func (d *Directory) newReplay(options journal.Options, from journal.Position, of *store.Manifest) *replay {
+	return &replay{
+		directory: d, options: options, from: from, started: of.Sequence, standing: of.Standing,
+		memory: d.memory, levers: d.Levers(),
+	}
 }
 
 // errUntil ends a replay that has seen enough.
@@ -31,6 +45,11 @@ var errUntil = errors.New("replay is complete")
 func (d *Directory) replayed(r *replay, err error) error {
 	d.recovery.Replayed = r.count
 	d.levers.Store(&r.levers)
+	d.quarantine.Store(&r.quarantine)
+	d.detectorState = r.detector
+	if err == nil && r.standing && !r.stood {
+		return fmt.Errorf("%w: %s after %v does not go on with what stood beside the memory at the checkpoint", journal.ErrMissing, r.options.Dir, r.from)
+	}
 	if err == nil && !d.recovery.Journal.Boundary {
 		// Every checkpoint is saved after the segment that continues it was made.
 		return fmt.Errorf("%w: no segment of %s begins at %v, where the checkpoint ends", journal.ErrMissing, r.options.Dir, r.from)
@@ -44,7 +63,15 @@ func (r *replay) record(record journal.Record) error {
 		return errUntil
 	}
 	r.count++
+	r.carrying = record.Type == opStanding || r.carrying && record.Type == opHeld
+	if !r.carrying {
+		r.changes++
+	}
 	switch record.Type {
+	case opStanding:
+		return r.stand(record)
+	case opHeld, opReleased:
+		return r.quarantine.replayHeld(r.memory.Width()/2, record)
 	case opLevers:
 		levers, err := parseLevers(record.Payload)
 		if err != nil {

@@ -31,11 +31,17 @@ func (d *Directory) save(ctx context.Context, reason string, source int64) (stor
 	}
 	snapshot, levers := d.memory.Snapshot(), d.Levers()
 	position, err := d.journal.Rotate()
+	var stands bool
+	var carried journal.Position
+	if err == nil {
+		stands, err = d.carry()
+		carried = d.journal.Position()
+	}
 	d.changing.unlock()
 	if err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
 	}
-	about, err := aboutCheckpoint(position, levers, reason, source)
+	about, err := aboutCheckpoint(position, stands, levers, reason, source)
 	if err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
 	}
@@ -43,7 +49,7 @@ func (d *Directory) save(ctx context.Context, reason string, source int64) (stor
 	if err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save checkpoint: %w", err)
 	}
-	d.saved = position
+	d.saved = carried // what is carried says no more than was there
 	d.logger.Debug("saved", "path", saved.Path, "sequence", saved.Manifest.Sequence, "reason", reason)
 	d.pruneJournal()
 	return saved, nil
@@ -132,10 +138,10 @@ func (d *Directory) saveIfChanged(ctx context.Context) {
 }
 
 // aboutCheckpoint is what a manifest says beside what the store knows.
-func aboutCheckpoint(at journal.Position, levers Levers, reason string, source int64) (store.About, error) {
+func aboutCheckpoint(at journal.Position, stands bool, levers Levers, reason string, source int64) (store.About, error) {
 	entry, err := encodeJSON(opLevers, levers)
 	if err != nil {
 		return store.About{}, err
 	}
-	return store.About{Journal: storePosition(at), Levers: entry.Payload, Reason: reason, Source: source}, nil
+	return store.About{Journal: storePosition(at), Standing: stands, Levers: entry.Payload, Reason: reason, Source: source}, nil
 }

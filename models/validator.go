@@ -1,6 +1,7 @@
 package models
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,7 @@ type Validator struct {
 	weights     *torch.Weights
 	states      *torch.States
 	patterns    *torch.Patterns
+	probe       *torch.States // for rows that are compared and not judged; nil until there was one
 	projections projectionCache
 	drawn       func(width int)
 	warned      map[int]bool
@@ -129,6 +131,26 @@ func (v *Validator) Validate(ctx context.Context, b *Batch, policy Policy, out [
 		v.call.Policy = policy
 		return v.library.Validate(ctx, &v.call, out[first:first+count])
 	})
+}
+
+// Nearest compares rows of the workspace, [len(out), n], with the patterns: of
+// out only the distances (+Inf where there is no pattern) and ids of the
+// nearest ones, and whether the row could be compared, mean something. No
+// state that a batch is judged by moves.
+func (v *Validator) Nearest(ctx context.Context, rows []float32, out []Verdict) error {
+	if v.probe == nil {
+		var err error
+		if v.probe, err = v.states.CopyTo(ctx, v.projections.device); err != nil {
+			return fmt.Errorf("states of rows that are compared: %w", err)
+		}
+	}
+	// Each row starts anew: the state of one too large to be scored would
+	// spoil the scores of those after it.
+	flags := bytes.Repeat([]byte{torch.RowReset}, len(out))
+	return v.library.Validate(ctx, &torch.Batch{
+		RowFlags: flags, Segments: []torch.Segment{{Rows: rows, Width: v.n, Count: len(out)}}, Count: len(out),
+		Weights: v.weights, Patterns: v.patterns, States: v.probe, Policy: Policy{Tier: torch.Omega},
+	}, out)
 }
 
 // Project brings a batch into the workspace (section 2, step 1): out is
@@ -214,6 +236,7 @@ func (v *Validator) MoveTo(ctx context.Context, device torch.Device) error {
 		return errors.Join(fmt.Errorf("validator patterns: %w", err), states.Close(), weights.Close())
 	}
 	left := *v
+	v.probe = nil
 	v.weights, v.states, v.patterns = weights, states, patterns
 	v.projections.device, v.projections.entries = device, map[int]*torch.Projection{}
 	v.projections.order, v.projections.retired = nil, nil
@@ -227,8 +250,10 @@ func (v *Validator) Close() error {
 	if v.weights != nil {
 		errs = append(errs, v.weights.Close())
 	}
-	if v.states != nil {
-		errs = append(errs, v.states.Close())
+	for _, states := range []*torch.States{v.states, v.probe} {
+		if states != nil {
+			errs = append(errs, states.Close())
+		}
 	}
 	if v.patterns != nil {
 		errs = append(errs, v.patterns.Close())

@@ -48,6 +48,8 @@ type Manifest struct {
 	Width    int   `json:"width"`
 	// Journal is the place in the journal up to which a pattern checkpoint holds it.
 	Journal Position `json:"journal"`
+	// Standing says that the journal goes on with what stood beside the memory at that moment.
+	Standing bool `json:"standing,omitzero"`
 	// Levers are the operators' safety levers at that moment; their form is the engine's.
 	Levers stdjson.RawMessage `json:"levers,omitzero"`
 }

@@ -23,6 +23,8 @@ type About struct {
 	Levers stdjson.RawMessage
 	// Reason is one word, see FORMAT.md.
 	Reason string
+	// Standing says that the journal goes on after Journal with what stood beside the memory.
+	Standing bool
 	// Source is the sequence of the checkpoint whose memory this one took over, 0 when it took over none.
 	Source int64
 }
@@ -78,7 +80,7 @@ func (s *Store) save(p *checkpoints.PatternSet, about About) (c Checkpoint, err 
 	set := *p
 	set.Sequence = sequence
 	c = Checkpoint{Path: filepath.Join(s.dir, name), Name: name, Manifest: &Manifest{
-		Version: manifestVersion, File: name, Sequence: sequence, Created: now, Reason: about.Reason, Source: about.Source,
+		Version: manifestVersion, File: name, Sequence: sequence, Created: now, Reason: about.Reason, Source: about.Source, Standing: about.Standing,
 		Counter: p.Counter, Safe: p.Safe.Len(), Unsafe: p.Unsafe.Len(), Capacity: p.Capacity, Width: p.Width,
 		Journal: about.Journal, Levers: about.Levers,
 	}}

@@ -52,6 +52,11 @@ func (c *Client) Rollback(ctx context.Context, r RollbackRequest) (*Replaced, er
 	return call[Replaced](ctx, c, "/v1/rollback", r)
 }
 
+// Release takes outcomes out of the quarantine.
+func (c *Client) Release(ctx context.Context, r ReleaseRequest) (*Released, error) {
+	return call[Released](ctx, c, "/v1/release", r)
+}
+
 // call sends a request on a connection of its own and decodes what came of it.
 func call[Result any](ctx context.Context, c *Client, path string, request any) (result *Result, err error) {
 	at, err := openSocket(c.dir)

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -101,6 +102,25 @@ func (d *Direct) Rollback(ctx context.Context, r RollbackRequest) (*Replaced, er
 		return nil, &InputError{Reason: fmt.Sprintf("rollback to sequence %d, expected at least 1", r.To)}
 	}
 	return d.replaced(d.directory.Rollback(ctx, r.To, d.by, r.Reason))
+}
+
+// Release takes outcomes out of the quarantine.
+func (d *Direct) Release(ctx context.Context, r ReleaseRequest) (*Released, error) {
+	if err := checkReason(r.Reason); err != nil {
+		return nil, err
+	}
+	if len(r.IDs) == 0 {
+		return nil, &InputError{Reason: "no outcome of the quarantine is named, expected at least one id"}
+	}
+	patterns, err := d.directory.Release(ctx, r.IDs, r.Accept, d.by, r.Reason)
+	var unknown *engine.NotHeldError
+	if errors.As(err, &unknown) {
+		return nil, &InputError{Reason: err.Error()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Released{IDs: r.IDs, PatternIDs: patterns, Left: len(d.directory.Quarantine())}, nil
 }
 
 func (d *Direct) replaced(r *engine.Replacement, err error) (*Replaced, error) {

@@ -20,6 +20,8 @@ type Operator interface {
 	// Rollback goes back to an older checkpoint, with safe mode and human
 	// approval on.
 	Rollback(ctx context.Context, r RollbackRequest) (*Replaced, error)
+	// Release takes outcomes out of the quarantine, all or none.
+	Release(ctx context.Context, r ReleaseRequest) (*Released, error)
 }
 
 // PullRequest names the levers to be changed, at least one, and why.
@@ -53,6 +55,14 @@ type RollbackRequest struct {
 	Reason string `json:"reason,omitzero"`
 }
 
+// ReleaseRequest names outcomes in quarantine, at least one, and whether they
+// become patterns or are dropped.
+type ReleaseRequest struct {
+	IDs    []int64 `json:"ids"`
+	Accept bool    `json:"accept"`
+	Reason string  `json:"reason,omitzero"`
+}
+
 // Settings are those of safety that levers change.
 type Settings struct {
 	Tier                 string `json:"tier"`
@@ -84,6 +94,14 @@ type Checkpoint struct {
 	Safe     int    `json:"safe"`
 	Unsafe   int    `json:"unsafe"`
 	Bytes    int64  `json:"bytes"`
+}
+
+// Released says what became of outcomes in quarantine.
+type Released struct {
+	IDs []int64 `json:"ids"`
+	// PatternIDs are of the accepted ones, in their order.
+	PatternIDs []int64 `json:"pattern_ids,omitzero"`
+	Left       int     `json:"left"` // in quarantine
 }
 
 // Pruned lists the paths that are gone.

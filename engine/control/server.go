@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	maxBody     = 64 << 10         // of a request, in bytes
+	maxBody     = 1 << 20          // of a request, in bytes
 	maxHeader   = 8 << 10          // likewise
 	readTimeout = 10 * time.Second // for a request to arrive
 )
@@ -114,6 +114,7 @@ func (s *Server) handler() http.Handler {
 	handle(s, mux, "/v1/prune", Operator.Prune)
 	handle(s, mux, "/v1/restore", Operator.Restore)
 	handle(s, mux, "/v1/rollback", Operator.Rollback)
+	handle(s, mux, "/v1/release", Operator.Release)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusNotFound, &InputError{Reason: fmt.Sprintf("%s %q is nothing that this version answers", r.Method, r.URL.Path)})
 	})

@@ -229,8 +229,13 @@ func (w *twins) step(tx *Tx) {
 		if err != nil {
 			w.t.Fatalf("record: got %v, want no error", err)
 		}
+		before := w.v.sides[side]
+		gone := map[int64][]float32{}
+		for i := range before {
+			gone[before[i].id] = slices.Clone(before[i].vector)
+		}
 		row, evicted := w.v.record(side, z, value)
-		want := Change{Side: side, Row: row, ID: w.v.nextID - 1, Vector: w.v.sides[side][row].vector, Evicted: evicted}
+		want := Change{Side: side, Row: row, ID: w.v.nextID - 1, Vector: w.v.sides[side][row].vector, Evicted: evicted, Gone: gone[evicted]}
 		if !reflect.DeepEqual(got, want) {
 			w.t.Fatalf("record at counter %d: got %+v, want %+v\n%v", w.v.counter, got, want, w.log)
 		}

@@ -15,6 +15,9 @@ type Change struct {
 	// Evicted is the id of the pattern that had the row and that the memory no
 	// longer holds, 0 where there is none.
 	Evicted int64
+	// Gone is what the evicted pattern was, [width]: the caller's to keep.
+	// Record gives it, Tx.Changes does not.
+	Gone []float32
 }
 
 // Eviction is one pattern that a smaller capacity had no room for.
@@ -61,12 +64,13 @@ func (tx *Tx) Record(which Side, workspace []float32, importance float32) (Chang
 	st.counter++
 	var row int
 	var evicted int64
+	var gone []float32
 	if s.count() < st.capacity {
 		s.race = nil
 		row = s.push()
 	} else {
 		row = s.victim(st.counter)
-		evicted = s.ids[row]
+		evicted, gone = s.ids[row], slices.Clone(s.row(row))
 		st.evictions++
 		tx.keep(which, row, true)
 	}
@@ -75,7 +79,7 @@ func (tx *Tx) Record(which Side, workspace []float32, importance float32) (Chang
 	s.ids[row], s.timestamps[row], s.importance[row] = st.nextID, st.counter, importance
 	s.changed(row, st.counter)
 	st.nextID++
-	return Change{Side: which, Row: row, ID: s.ids[row], Vector: vector, Evicted: evicted}, nil
+	return Change{Side: which, Row: row, ID: s.ids[row], Vector: vector, Evicted: evicted, Gone: gone}, nil
 }
 
 func (tx *Tx) checkRecord(which Side, workspace []float32, importance float32) error {

@@ -195,7 +195,7 @@ func (j *judge) outcomes(entries []rows.Entry) (outcomes []engine.Outcome, refus
 		if refusal != nil {
 			continue
 		}
-		o := engine.Outcome{Embedding: values, IsSafe: e.IsSafe}
+		o := engine.Outcome{Embedding: values, IsSafe: e.IsSafe, ID: e.ID.String(), Source: e.Source}
 		if e.HasImportance {
 			o.Importance = &e.Importance
 		}

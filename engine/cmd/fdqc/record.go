@@ -21,7 +21,11 @@ func (a *app) recordCommand() *cobra.Command {
 		Long: `Records the outcomes of --input (rows with embedding or action, and is_safe or
 label) into the memory of the data directory, in order. With --output one
 receipt an outcome is appended there, written only when the outcome is on disk.
-What was acknowledged before an error stays stored.`,
+What was acknowledged before an error stays stored.
+
+The detector looks at each outcome first. What a rule of it holds waits in the
+quarantine (see fdqc quarantine), or is rejected, or stored all the same, as
+detector.on_outlier says; the receipt's reason names the rules.`,
 		Example: `  fdqc record --input outcomes.jsonl --output receipts.jsonl
   fdqc record --input embeddings.npy --labels labels.jsonl
   echo '{"id": 1, "embedding": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], "is_safe": true}' | fdqc record --input - --output -`,
@@ -55,7 +59,8 @@ func (a *app) record(ctx context.Context, s *session, input, labels, output stri
 	j := a.newJudge(s.engine, s.logger, input)
 	bar := a.newProgress(reader, input)
 	start := time.Now()
-	var total, stored int64
+	var total int64
+	counts := map[string]int64{}
 	for {
 		batch, err := nextBatch(ctx, batcher)
 		if errors.Is(err, io.EOF) {
@@ -70,9 +75,7 @@ func (a *app) record(ctx context.Context, s *session, input, labels, output stri
 		}
 		for i := range lines {
 			total++
-			if lines[i].Result == string(engine.Stored) {
-				stored++
-			}
+			counts[lines[i].Result]++
 		}
 		if receipts != nil {
 			if err := receipts.Write(lines); err != nil {
@@ -86,7 +89,8 @@ func (a *app) record(ctx context.Context, s *session, input, labels, output stri
 		bar.update()
 	}
 	bar.finish()
-	a.summary(s, "recorded", total, fmt.Sprintf("%d stored, %d refused", stored, total-stored), time.Since(start))
+	a.summary(s, "recorded", total, fmt.Sprintf("%d stored, %d quarantined, %d rejected, %d refused",
+		counts[string(engine.Stored)], counts[string(engine.Quarantined)], counts[string(engine.Rejected)], counts[string(engine.Failed)]), time.Since(start))
 	return nil
 }
 
@@ -108,10 +112,13 @@ func (a *app) recordBatch(ctx context.Context, j *judge, entries []rows.Entry) (
 		r := receipts[0]
 		receipts = receipts[1:]
 		line.Side, line.Result, line.Durable, line.Reason = rows.Side(r.Side.String()), string(r.Result), r.Durable, r.Reason
-		if r.Result == engine.Stored {
+		switch r.Result {
+		case engine.Stored:
 			line.Sequence, line.PatternID = r.Sequence, r.PatternID
-		} else if refusal := j.refuse(entries[i].Number, "embedding", errors.New(r.Reason)); !j.skip && stop == nil {
-			stop = refusal
+		case engine.Failed:
+			if refusal := j.refuse(entries[i].Number, "embedding", errors.New(r.Reason)); !j.skip && stop == nil {
+				stop = refusal
+			}
 		}
 		lines = append(lines, line)
 	}

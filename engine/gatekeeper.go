@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/fdqc-cockpit/fdqc/cgo/torch"
+	"github.com/fdqc-cockpit/fdqc/engine/detect"
+	"github.com/fdqc-cockpit/fdqc/engine/memory"
+)
+
+// gatekeeper is the guard that an engine gives its directory: the detector,
+// with the validator's patterns for its neighbours.
+type gatekeeper struct {
+	engine   *Engine
+	detector *detect.Detector // nil: everything passes
+	tx       *detect.Tx       // the open transaction
+	stale    bool             // the memory is another than the detector knows
+}
+
+var _ guard = (*gatekeeper)(nil)
+
+// newGatekeeper makes the guard of an engine whose directory and validator are
+// open; it takes up what the detector left the last time.
+func newGatekeeper(ctx context.Context, e *Engine) (*gatekeeper, error) {
+	c := &e.config.Detector
+	settings := detect.DefaultConfig()
+	settings.Mode, settings.Sensitivity, settings.Width = c.Mode, c.Sensitivity, e.config.Safety.WorkspaceDim
+	settings.Quota, settings.Window = c.SourceQuota, c.SourceWindow.Span()
+	computer, ok := any(e.library).(detect.Computer)
+	if !ok {
+		return &gatekeeper{engine: e}, nil
+	}
+	detector, err := detect.New(settings, computer, e.directory.now)
+	if err != nil {
+		return nil, err
+	}
+	g := &gatekeeper{engine: e, detector: detector}
+	if left := e.directory.detectorState; left != nil {
+		var state detect.State
+		if err := json.Unmarshal(left, &state); err != nil {
+			return nil, fmt.Errorf("state of the detector: %w", err)
+		}
+		if err := detector.Restore(state); err != nil {
+			return nil, err
+		}
+	}
+	return g, g.load(ctx)
+}
+
+// load has the detector learn the memory anew.
+func (g *gatekeeper) load(ctx context.Context) error {
+	s := g.engine.directory.Patterns()
+	side := func(of memory.Side) detect.Patterns {
+		return detect.Patterns{IDs: s.Sides[of].IDs, Rows: s.Sides[of].Rows, Stride: s.Width}
+	}
+	if err := g.detector.Load(ctx, side(memory.Safe), side(memory.Unsafe)); err != nil {
+		return err
+	}
+	g.stale = false
+	return nil
+}
+
+func (g *gatekeeper) begin() error {
+	if g.detector == nil {
+		return nil
+	}
+	ctx := context.Background() // the wait for a batch in hand, which ends
+	if g.stale {
+		if err := g.load(ctx); err != nil {
+			return err
+		}
+	}
+	// Neighbours are looked for among the validator's patterns, which cannot
+	// be had from the memory once its transaction is open.
+	e := g.engine
+	if err := e.computing.lock(ctx); err != nil {
+		return err
+	}
+	defer e.computing.unlock()
+	if e.stale && !e.closed {
+		if err := e.publish(ctx); err != nil {
+			return err
+		}
+	}
+	g.tx = g.detector.Begin()
+	return nil
+}
+
+func (g *gatekeeper) commit() {
+	if g.tx != nil {
+		g.tx.Commit()
+		g.tx = nil
+	}
+}
+
+func (g *gatekeeper) rollback() {
+	if g.tx != nil {
+		g.tx.Rollback()
+		g.tx = nil
+	}
+}
+
+func (g *gatekeeper) accepted(ctx context.Context, side memory.Side, row []float32, id int64) error {
+	if g.tx == nil {
+		return nil
+	}
+	// The detector keeps count of what it would have held.
+	r := detect.Row{Values: row, Safe: side == memory.Safe, NearestSame: math.Inf(1), NearestOther: math.Inf(1)}
+	batch, err := g.tx.Prepare(ctx, []detect.Row{r})
+	if err != nil {
+		return err
+	}
+	if _, err := batch.Judge(ctx, 0); err != nil {
+		return err
+	}
+	batch.Store(0, id)
+	return nil
+}
+
+func (g *gatekeeper) evicted(side memory.Side, id int64, pattern []float32) {
+	if g.tx != nil {
+		g.tx.Evicted(side == memory.Safe, id, pattern)
+	}
+}
+
+func (g *gatekeeper) replaced() { g.stale = true }
+
+func (g *gatekeeper) state() ([]byte, error) {
+	if g.detector == nil {
+		return nil, nil
+	}
+	return json.Marshal(g.detector.State())
+}
+
+// judged is the detector's view of the outcomes of one call.
+type judged struct {
+	batch *detect.Batch // nil: everything passes
+	place []int         // of each outcome in the batch
+}
+
+// prepare has the detector look at outcomes, of which rows are the workspace
+// ([len, n]), except those that refused says are none.
+func (g *gatekeeper) prepare(ctx context.Context, outcomes []Outcome, rows []float32, refused []bool) (*judged, error) {
+	if g.detector == nil {
+		return &judged{}, nil
+	}
+	n := g.engine.config.Safety.WorkspaceDim
+	j := &judged{place: make([]int, len(outcomes))}
+	var flat []float32
+	var list []detect.Row
+	for i := range outcomes {
+		if refused[i] {
+			continue
+		}
+		j.place[i] = len(list)
+		flat = append(flat, rows[i*n:(i+1)*n]...)
+		list = append(list, detect.Row{Safe: outcomes[i].IsSafe, Source: outcomes[i].Source})
+	}
+	if len(list) == 0 {
+		return j, nil
+	}
+	nearest := make([]torch.Verdict, len(list))
+	if err := g.nearest(ctx, flat, nearest); err != nil {
+		return nil, err
+	}
+	for i := range list {
+		r := &list[i]
+		r.Values = flat[i*n : (i+1)*n]
+		safe, unsafe := math.Inf(1), math.Inf(1)
+		if nearest[i].RowStatus == torch.RowOK {
+			safe, unsafe = float64(nearest[i].SafeDistance), float64(nearest[i].UnsafeDistance)
+		}
+		if r.NearestSame, r.NearestOther = safe, unsafe; !r.Safe {
+			r.NearestSame, r.NearestOther = unsafe, safe
+		}
+	}
+	var err error
+	j.batch, err = g.tx.Prepare(ctx, list)
+	return j, err
+}
+
+// nearest finds the nearest patterns of rows, [len(out), n].
+func (g *gatekeeper) nearest(ctx context.Context, rows []float32, out []torch.Verdict) error {
+	e := g.engine
+	if err := e.computing.lock(ctx); err != nil {
+		return err
+	}
+	defer e.computing.unlock()
+	if e.closed {
+		return ErrClosed
+	}
+	return e.deviceFailed(e.validator.Nearest(ctx, rows, out))
+}
+
+// judge answers what the rules say about an outcome, and whether one of them
+// holds it.
+func (j *judged) judge(ctx context.Context, i int) (findings []Finding, holds bool, err error) {
+	if j.batch == nil {
+		return nil, false, nil
+	}
+	found, err := j.batch.Judge(ctx, j.place[i])
+	for _, f := range found {
+		// JSON, which the journal is given, knows no infinity.
+		findings = append(findings, Finding{Rule: string(f.Rule), Score: min(f.Score, math.MaxFloat64), Reason: f.Reason})
+		holds = holds || f.Holds
+	}
+	return findings, holds, err
+}
+
+func (j *judged) store(i int, id int64) {
+	if j.batch != nil {
+		j.batch.Store(j.place[i], id)
+	}
+}
+
+func (j *judged) hold(i int) {
+	if j.batch != nil {
+		j.batch.Hold(j.place[i])
+	}
+}

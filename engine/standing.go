@@ -1,0 +1,64 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
+)
+
+// standing is what stands beside the memory: a checkpoint has no room for it,
+// so the journal says it again after each, and older segments can go. The
+// outcomes of the quarantine follow it, a record each.
+type standing struct {
+	// Next is the id of the next outcome in quarantine.
+	Next int64 `json:"next_quarantine_id"`
+	// Detector is the detector's state; its form is the detector's.
+	Detector json.RawMessage `json:"detector,omitempty"`
+}
+
+// carry writes to the journal, which a checkpoint has just begun a segment of,
+// what stands beside the memory, and answers whether anything ever did. It is
+// on the disk before the checkpoint is, whatever the journal's mode: the
+// checkpoint's manifest says that it is there. The caller holds changing.
+func (d *Directory) carry() (stands bool, err error) {
+	state, err := d.guard.state()
+	if err != nil {
+		return false, fmt.Errorf("state of the detector: %w", err)
+	}
+	if state != nil {
+		d.detectorState = state
+	}
+	q := d.quarantine.Load()
+	if q.next == 0 && d.detectorState == nil {
+		return false, nil
+	}
+	entry, err := encodeJSON(opStanding, standing{Next: q.next, Detector: d.detectorState})
+	if err != nil {
+		return false, err
+	}
+	// One commit: half of it would be a quarantine that lost the other half.
+	entries := []journal.Entry{entry}
+	for _, h := range q.held {
+		entry, err := encodeJSON(opHeld, h)
+		if err != nil {
+			return false, err
+		}
+		entries = append(entries, entry)
+	}
+	if err := d.append(entries...); err != nil {
+		return false, err
+	}
+	return true, d.journal.Sync()
+}
+
+// stand applies such a record: the quarantine begins anew.
+func (r *replay) stand(record journal.Record) error {
+	var s standing
+	if err := json.Unmarshal(record.Payload, &s); err != nil {
+		return fmt.Errorf("%w: %w", errOperation, err)
+	}
+	r.stood = r.stood || r.count == 1
+	r.quarantine, r.detector = quarantine{next: s.Next}, s.Detector
+	return nil
+}
