@@ -41,6 +41,8 @@ constexpr fdqc_table kTable = {
     api::roofline_measure,
     api::device_info,
     api::states_copy,
+    api::detector_fit,
+    api::detector_distances,
 };
 
 static_assert(sizeof(fdqc_verdict) == 64, "a verdict is 64 bytes");

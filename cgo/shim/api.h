@@ -41,6 +41,17 @@ fdqc_status* states_copy(const fdqc_states* from, int32_t device,
                          fdqc_states** out) noexcept;
 fdqc_status* states_free(fdqc_states* states) noexcept;
 
+fdqc_status* detector_fit(int32_t device, int32_t n, int64_t count,
+                          const float* rows, int64_t other_count,
+                          const float* others, double* location,
+                          double* factor, double* left, int64_t queries,
+                          double* same, double* other,
+                          double* moments) noexcept;
+fdqc_status* detector_distances(int32_t device, int32_t n,
+                                const double* location, const double* factor,
+                                int64_t count, const float* rows,
+                                double* out) noexcept;
+
 // Both in batch.cc.
 fdqc_status* project(const fdqc_batch* batch, float* out,
                      uint32_t* row_status) noexcept;

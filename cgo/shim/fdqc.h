@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Raised by one with every incompatible change of this header. */
-#define FDQC_ABI_VERSION 3u
+#define FDQC_ABI_VERSION 4u
 
 /* ---- status ---- */
 
@@ -234,6 +234,18 @@ typedef struct fdqc_table {
   /* The loaded state and the state of every slot, on a device. Where `from`
    * lies may be lost: every batch that succeeds brings its states back. */
   fdqc_status *(*states_copy)(const fdqc_states *from, int32_t device, fdqc_states **out);
+
+  /* A robust, shrunk fit of rows [count, n], 2 to 65536 of them, finite, in
+   * float64. Writes the location [n]; the inverse of the covariance's lower
+   * Cholesky factor [n, n]; of each row its distance from the fit without it
+   * (left, [count]); of the first `queries` rows the distance to the nearest of
+   * the others of rows (same, [queries]) and to the nearest of others
+   * [other_count, n] (other, [queries]), +infinity where there is none; and the
+   * covariance's trace and the trace of its square (moments, [2]). */
+  fdqc_status *(*detector_fit)(int32_t device, int32_t n, int64_t count, const float *rows, int64_t other_count, const float *others, double *location, double *factor, double *left, int64_t queries, double *same, double *other, double *moments);
+  /* The distances [count] of rows [count, n] from such a fit: the length of
+   * factor * (row - location). */
+  fdqc_status *(*detector_distances)(int32_t device, int32_t n, const double *location, const double *factor, int64_t count, const float *rows, double *out);
 } fdqc_table;
 
 #if defined(__GNUC__)

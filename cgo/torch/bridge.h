@@ -113,6 +113,16 @@ static int64_t device_out_of_memory(const fdqc_table *t, int32_t device) {
 static fdqc_status *states_copy(const fdqc_table *t, const fdqc_states *from, int32_t device, fdqc_states **out) {
   return t->states_copy(from, device, out);
 }
+static fdqc_status *detector_fit(const fdqc_table *t, int32_t device, int32_t n, int64_t count, const float *rows,
+                                 int64_t other_count, const float *others, double *location, double *factor,
+                                 double *left, int64_t queries, double *same, double *other, double *moments) {
+  return t->detector_fit(device, n, count, rows, other_count, others, location, factor, left, queries, same, other,
+                         moments);
+}
+static fdqc_status *detector_distances(const fdqc_table *t, int32_t device, int32_t n, const double *location,
+                                       const double *factor, int64_t count, const float *rows, double *out) {
+  return t->detector_distances(device, n, location, factor, count, rows, out);
+}
 static int has_fault_arm(const fdqc_table *t) { return t->fault_arm != 0; }
 
 #endif

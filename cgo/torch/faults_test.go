@@ -60,6 +60,13 @@ func TestEveryFunctionSurvivesWhatIsThrown(t *testing.T) {
 		{"fault_arm", func() error { return l.armFault(1) }},
 		{"roofline_measure", func() error { _, err := l.Roofline(ctx, 1, time.Millisecond); return err }},
 		{"device_info", func() error { _, err := l.DeviceInfo(0); return err }},
+		{"detector_fit", func() error {
+			_, _, err := l.DetectorFit(ctx, CPU, 2, numbers(6, 1), nil, make([]float64, 2), make([]float64, 4), make([]float64, 3), nil, nil)
+			return err
+		}},
+		{"detector_distances", func() error {
+			return l.DetectorDistances(ctx, CPU, 2, make([]float64, 2), make([]float64, 4), numbers(2, 1), make([]float64, 1))
+		}},
 		{"states_copy", func() error { return closing(f.states.CopyTo(ctx, CPU)) }},
 	}
 	// All but status_free, which has no status of its own.

@@ -15,7 +15,7 @@ const (
 type Config struct {
 	Mode        string  // Reference or Calibrated
 	Sensitivity float64 // share of clean rows that the outlier rule lets pass; 0.5 to 0.999
-	Width       int     // n, columns of a workspace row; at least 1
+	Width       int     // n, columns of a workspace row; at least 2
 	// Quota is how many rows a source may bring within a Window at once; what
 	// it brought is forgotten at the rate Quota per Window. 0: no limit.
 	Quota  int
@@ -34,8 +34,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("detector: mode %q, expected %s or %s", c.Mode, Reference, Calibrated)
 	case !(c.Sensitivity >= 0.5 && c.Sensitivity <= 0.999):
 		return fmt.Errorf("detector: sensitivity %v, expected 0.5 to 0.999", c.Sensitivity)
-	case c.Width < 1:
-		return fmt.Errorf("detector: width %d, expected at least 1", c.Width)
+	case c.Width < 2:
+		return fmt.Errorf("detector: width %d, expected at least 2", c.Width)
 	case c.Quota < 0:
 		return fmt.Errorf("detector: quota %d, expected at least 0", c.Quota)
 	case c.Quota > 0 && c.Window <= 0:

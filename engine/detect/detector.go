@@ -2,6 +2,8 @@ package detect
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"time"
 )
 
@@ -41,6 +43,23 @@ type Detector struct {
 	config   Config
 	computer Computer
 	now      func() time.Time
+	sides    [2]*side // safe, unsafe
+	below    uint64   // limits which ids the samples have, see belongs
+	quotas   quotas
+	restored [2]SideState
+}
+
+// side is what is known of one side of the memory.
+type side struct {
+	columns    columns
+	sample     sample
+	fit        *fit // nil: too few rows
+	added      int  // rows since the fit
+	evicted    int
+	lastID     int64
+	judgedFrom int64 // first id that was judged by limits, 0: none
+	anchor     *Anchor
+	window     window
 }
 
 // New makes a detector for an empty memory.
@@ -48,67 +67,153 @@ func New(config Config, computer Computer, now func() time.Time) (*Detector, err
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	return &Detector{config: config, computer: computer, now: now}, nil
+	d := &Detector{
+		config: config, computer: computer, now: now, below: math.MaxUint64,
+		quotas: quotas{quota: float64(config.Quota), window: config.Window, sources: map[string]Consumed{}},
+	}
+	for i := range d.sides {
+		d.sides[i] = &side{columns: newColumns(config.Width), sample: newSample()}
+	}
+	return d, nil
 }
 
-// Load takes the patterns of a memory that was opened or replaced. What Restore
-// brought before is kept where it belongs to them.
-func (d *Detector) Load(ctx context.Context, safe, unsafe Patterns) error { return ctx.Err() }
+// Load takes the patterns of a memory that was opened, replaced or resized.
+// What Restore brought before is kept where it belongs to them.
+func (d *Detector) Load(ctx context.Context, safe, unsafe Patterns) error {
+	d.below = math.MaxUint64
+	patterns := [2]Patterns{safe, unsafe}
+	for i, p := range patterns {
+		if p.Stride < d.config.Width || len(p.Rows) != len(p.IDs)*p.Stride {
+			return fmt.Errorf("detector: %s side: %d numbers for %d patterns of %d, expected at least %d columns",
+				sideName(i), len(p.Rows), len(p.IDs), p.Stride, d.config.Width)
+		}
+		d.sides[i] = d.loaded(p, &d.restored[i])
+	}
+	d.restored = [2]SideState{}
+	d.thin(nil)
+	return d.Refit(ctx)
+}
 
 // Begin follows a transaction of the memory.
-func (d *Detector) Begin() *Tx { return &Tx{d: d} }
+func (d *Detector) Begin() *Tx {
+	tx := &Tx{d: d, below: d.below}
+	for i, s := range d.sides {
+		tx.before[i] = *s
+	}
+	return tx
+}
 
 // Refit fits both sides anew, due or not.
-func (d *Detector) Refit(ctx context.Context) error { return ctx.Err() }
+func (d *Detector) Refit(ctx context.Context) error {
+	for i, s := range d.sides {
+		if s.columns.count < d.config.least() {
+			continue
+		}
+		if err := d.refit(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// due says whether a side has to be fitted: an eighth of it changed, or the
+// other side is no longer what it was compared with.
+func (d *Detector) due(which int) bool {
+	s, other := d.sides[which], d.sides[1-which].columns.count
+	if s.columns.count < d.config.least() {
+		return false
+	}
+	return s.fit == nil || max(s.added, s.evicted) >= max(8, s.fit.count/8) ||
+		other >= leastPairs && other > 2*s.fit.others
+}
+
+// refit fits a side that has rows enough.
+func (d *Detector) refit(ctx context.Context, which int) error {
+	s := d.sides[which]
+	if len(s.sample.rows) < d.config.least() {
+		return nil // a memory of many patterns that lost most of them
+	}
+	f, err := d.fitted(ctx, which)
+	if err != nil {
+		return err
+	}
+	s.fit, s.added, s.evicted = f, 0, 0
+	s.setAnchor()
+	return nil
+}
+
+// thin halves the share of the memory in the samples until both are small
+// enough. A transaction keeps the samples that were.
+func (d *Detector) thin(tx *Tx) {
+	for max(len(d.sides[0].sample.rows), len(d.sides[1].sample.rows)) > mostSampled {
+		d.below /= 2
+		for i, s := range d.sides {
+			if tx != nil {
+				tx.undo = append(tx.undo, undo{which: i, kind: undoThin, sample: s.sample})
+			}
+			s.sample = s.sample.thinned(d.below)
+		}
+	}
+}
 
 // Reanchor takes both sides as they are for what drift is measured from: an
 // operator accepts how they changed.
-func (d *Detector) Reanchor() {}
+func (d *Detector) Reanchor() {
+	for _, s := range d.sides {
+		s.anchor = nil
+		if s.fit != nil {
+			s.setAnchor()
+		}
+	}
+}
+
+// Anomaly is the outlier test of section 5 of the validator specification, in
+// either mode, against the rows as they are.
+func (d *Detector) Anomaly(values []float32, safe bool) (outlier bool, score float64, reason string) {
+	r := Row{Values: values, Safe: safe}
+	distance, limit, ok := d.reference(&r)
+	if !ok {
+		return false, 0, "Insufficient statistics"
+	}
+	return distance > limit, min(distance/10, 1), fmt.Sprintf(distanceReason, sideName(r.side()), distance, limit)
+}
+
+// distanceReason takes the side, the distance and the limit.
+const distanceReason = "%s pattern distance: %.2f (threshold: %.2f)"
+
+func (d *Detector) reference(r *Row) (distance, limit float64, ok bool) {
+	s := d.sides[r.side()]
+	if s.columns.count < 2 {
+		return 0, 0, false
+	}
+	return s.columns.distance(r.Values), 3 * (2 - d.config.Sensitivity), true
+}
 
 // Consistency is section 5 of the validator specification.
 type Consistency struct {
 	Consistent  bool
-	Score       float64 // separation / (variance + 1e-8)
-	Separation  float64 // distance of the two means
-	AvgVariance float64 // mean over both sides of the mean variance of a column
+	Score       float64 // Separation / (AvgVariance + 1e-8)
+	Separation  float64 // distance of the two means; 0 where a side is empty
+	AvgVariance float64 // mean of both sides' mean variance of a column, likewise
 }
 
-// Consistency says how well the sides are apart.
-func (d *Detector) Consistency() Consistency { return Consistency{Consistent: true, Score: 1} }
-
-// State is what must survive a restart, as JSON.
-type State struct {
-	Sides   [2]SideState        `json:"sides"` // safe, unsafe
-	Sources map[string]Consumed `json:"sources,omitempty"`
+// Consistency says how well the sides are apart. Where a side has one row its
+// variance counts as 0.
+func (d *Detector) Consistency() Consistency {
+	safe, unsafe := &d.sides[0].columns, &d.sides[1].columns
+	if safe.count == 0 || unsafe.count == 0 {
+		return Consistency{Consistent: true, Score: 1}
+	}
+	var square float64
+	for j := range d.config.Width {
+		apart := safe.mean(j) - unsafe.mean(j)
+		square += apart * apart
+	}
+	c := Consistency{
+		Separation:  math.Sqrt(square),
+		AvgVariance: (safe.trace() + unsafe.trace()) / float64(2*d.config.Width),
+	}
+	c.Score = c.Separation / (c.AvgVariance + 1e-8)
+	c.Consistent = c.Score > 0.5
+	return c
 }
-
-// SideState is the part of one side.
-type SideState struct {
-	// JudgedFrom is the first id of the patterns that were judged by limits; 0:
-	// none. Fired are those of the sample that were stored although they fired.
-	JudgedFrom int64   `json:"judged_from,omitempty"`
-	Fired      []int64 `json:"fired,omitempty"`
-	Anchor     *Anchor `json:"anchor,omitempty"`
-}
-
-// Anchor is where a side was when drift began to be measured.
-type Anchor struct {
-	After       int64     `json:"after"` // id of the last pattern that is part of it
-	Count       int       `json:"count"`
-	Mean        []float64 `json:"mean"` // [Width]
-	Trace       float64   `json:"trace"`
-	TraceSquare float64   `json:"trace_square"`
-}
-
-// Consumed is what a source used of its quota.
-type Consumed struct {
-	Rows float64   `json:"rows"`
-	At   time.Time `json:"at"`
-}
-
-// State is for Restore after a restart.
-func (d *Detector) State() State { return State{} }
-
-// Restore takes a state before Load. One that does not fit the configuration
-// is an error.
-func (d *Detector) Restore(s State) error { return nil }

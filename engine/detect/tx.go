@@ -1,37 +1,240 @@
 package detect
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Tx follows one transaction of the memory.
-type Tx struct{ d *Detector }
+type Tx struct {
+	d       *Detector
+	before  [2]side // as Begin found them
+	below   uint64
+	owned   [2]bool // columns and window are copies
+	undo    []undo  // of the samples, oldest first
+	sources []usedBefore
+	near    [2]near // rows stored since Begin
+	column  bool    // near has its column
+	from    int64   // first id that was stored; 0: none
+	done    bool
+}
+
+// undo takes back one change of a sample.
+type undo struct {
+	which  int
+	kind   undoKind
+	row    sampled // removed
+	at     int     // from here
+	sample sample  // before it was thinned
+}
+
+type undoKind uint8
+
+const (
+	undoAdd undoKind = iota
+	undoRemove
+	undoThin
+)
+
+// usedBefore is a source before a transaction changed it.
+type usedBefore struct {
+	key  string
+	used Consumed
+	had  bool
+}
 
 // Batch is the rows of one call.
 type Batch struct {
-	tx   *Tx
-	rows []Row
+	tx       *Tx
+	rows     []Row
+	distance []float64 // calibrated, by the fit of its side in fits
+	fits     [2]*fit
+	verdicts []verdict
+}
+
+// verdict is what Judge found and Store needs.
+type verdict struct {
+	mark   mark
+	weight float64 // of the source's quota
 }
 
 // Prepare does the arithmetic of rows that come together. Each is then judged,
-// and stored or held, in order.
+// and stored or held, in order. The rows are read until the last call.
 func (tx *Tx) Prepare(ctx context.Context, rows []Row) (*Batch, error) {
-	return &Batch{tx, rows}, ctx.Err()
+	b := &Batch{tx: tx, rows: rows, distance: make([]float64, len(rows)), verdicts: make([]verdict, len(rows))}
+	if !tx.column {
+		tx.column = true
+		column := widest(rows)
+		tx.near = [2]near{{column: column}, {column: column}}
+	}
+	for which := range b.fits {
+		if err := b.measure(ctx, which, 0); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
-// Judge answers what the rules find in row i, given all rows that this
-// transaction stored or held before.
-func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) { return nil, ctx.Err() }
+// measure computes the distances of a side's rows from one on.
+func (b *Batch) measure(ctx context.Context, which, first int) error {
+	d := b.tx.d
+	f := d.sides[which].fit
+	b.fits[which] = f
+	if f == nil || d.config.Mode != Calibrated {
+		return nil
+	}
+	var members []int
+	for i := first; i < len(b.rows); i++ {
+		if b.rows[i].side() == which {
+			members = append(members, i)
+		}
+	}
+	if len(members) == 0 {
+		return nil
+	}
+	values := make([]float32, 0, len(members)*d.config.Width)
+	for _, i := range members {
+		values = append(values, b.rows[i].Values...)
+	}
+	out := make([]float64, len(members))
+	if err := d.computer.DetectorDistances(ctx, d.config.Width, f.location, f.factor, values, out); err != nil {
+		return err
+	}
+	for k, i := range members {
+		b.distance[i] = out[k]
+	}
+	return nil
+}
 
-// Store says that row i became the pattern with this id.
-func (b *Batch) Store(i int, id int64) {}
+func (r *Row) side() int {
+	if r.Safe {
+		return 0
+	}
+	return 1
+}
 
-// Hold says that row i is not stored.
-func (b *Batch) Hold(i int) {}
+// widest is the column in which rows differ most.
+func widest(rows []Row) int {
+	if len(rows) < 2 {
+		return 0
+	}
+	best, column := -1.0, 0
+	for j := range rows[0].Values {
+		var sum, square float64
+		for i := range rows {
+			x := float64(rows[i].Values[j]) - float64(rows[0].Values[j])
+			sum += x
+			square += x * x
+		}
+		if spread := square - sum*sum/float64(len(rows)); spread > best {
+			best, column = spread, j
+		}
+	}
+	return column
+}
+
+// own makes a side's columns and window the transaction's to change.
+func (tx *Tx) own(which int) *side {
+	s := tx.d.sides[which]
+	if !tx.owned[which] {
+		tx.owned[which] = true
+		s.columns, s.window = s.columns.clone(), s.window.clone()
+	}
+	return s
+}
+
+// Store says that row i became the pattern with this id, larger than all
+// before it. Rows that were not judged may be stored too.
+func (b *Batch) Store(i int, id int64) {
+	tx, row := b.tx, &b.rows[i]
+	d, which := tx.d, row.side()
+	s := tx.own(which)
+	values := slices.Clone(row.Values)
+	s.columns.add(values)
+	s.added++
+	s.lastID = id
+	if s.anchor != nil {
+		s.window.push(values)
+	}
+	v := b.verdicts[i]
+	if v.mark&judged != 0 && s.judgedFrom == 0 {
+		s.judgedFrom = id
+	}
+	if belongs(id, d.below) {
+		s.sample.add(sampled{id, values, v.mark})
+		tx.undo = append(tx.undo, undo{which: which, kind: undoAdd})
+		d.thin(tx)
+	}
+	tx.near[which].insert(id, values)
+	if tx.from == 0 {
+		tx.from = id
+	}
+	tx.use(row.Source, v.weight)
+}
+
+// Hold says that row i is not stored. What a source tried counts against its
+// quota unless there was none left.
+func (b *Batch) Hold(i int) { b.tx.use(b.rows[i].Source, b.verdicts[i].weight) }
+
+// use counts against a source's quota.
+func (tx *Tx) use(source string, weight float64) {
+	if source == "" || weight == 0 {
+		return
+	}
+	now := tx.d.now()
+	q := &tx.d.quotas
+	key := q.key(source, now)
+	used, had := q.sources[key]
+	tx.sources = append(tx.sources, usedBefore{key, used, had})
+	q.use(key, weight, now)
+}
 
 // Evicted says that a pattern left the memory; values are at least [Width].
-func (tx *Tx) Evicted(safe bool, id int64, values []float32) {}
+func (tx *Tx) Evicted(safe bool, id int64, values []float32) {
+	r := Row{Values: values[:tx.d.config.Width], Safe: safe}
+	which := r.side()
+	s := tx.own(which)
+	s.columns.remove(r.Values)
+	s.evicted++
+	if row, at := s.sample.remove(id); at >= 0 {
+		tx.undo = append(tx.undo, undo{which: which, kind: undoRemove, row: row, at: at})
+	}
+	if tx.from > 0 && id >= tx.from {
+		tx.near[which].remove(id, r.Values)
+	}
+}
 
 // Commit ends the transaction.
-func (tx *Tx) Commit() {}
+func (tx *Tx) Commit() { tx.done = true }
 
 // Rollback leaves everything as before Begin; after Commit it does nothing.
-func (tx *Tx) Rollback() {}
+func (tx *Tx) Rollback() {
+	if tx.done {
+		return
+	}
+	tx.done = true
+	for _, u := range slices.Backward(tx.undo) {
+		switch s := &tx.d.sides[u.which].sample; u.kind {
+		case undoAdd:
+			s.pop()
+		case undoRemove:
+			s.unremove(u.row, u.at)
+		case undoThin:
+			*s = u.sample
+		}
+	}
+	for i, s := range tx.d.sides {
+		sample := s.sample
+		*s = tx.before[i]
+		s.sample = sample
+	}
+	tx.d.below = tx.below
+	for _, u := range slices.Backward(tx.sources) {
+		if u.had {
+			tx.d.quotas.sources[u.key] = u.used
+		} else {
+			delete(tx.d.quotas.sources, u.key)
+		}
+	}
+}
+

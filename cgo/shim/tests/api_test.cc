@@ -48,6 +48,8 @@ std::vector<std::function<fdqc_status*()>> calls() {
       [&] { return t.roofline_measure(1, 0.1, nullptr); },
       [&] { return t.device_info(0, nullptr); },
       [&] { return t.states_copy(nullptr, -1, nullptr); },
+      [&] { return t.detector_fit(-1, 8, 0, nullptr, 0, nullptr, nullptr, nullptr, nullptr, 0, nullptr, nullptr, nullptr); },
+      [&] { return t.detector_distances(-1, 8, nullptr, nullptr, 0, nullptr, nullptr); },
   };
 }
 

@@ -1,0 +1,125 @@
+package detect
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+)
+
+const (
+	// Shares of clean rows that the parts of the contradiction rule may hold.
+	ratioShare = 0.01
+	closeShare = 0.005
+	// leastPairs is the fewest rows of a side from which the ratio's limit is
+	// taken: below, even the largest value is passed by more than 1.5 % of
+	// clean rows, one in leastPairs + 1.
+	leastPairs = 66
+	// mostQueries is of how many rows the nearest others are looked for.
+	mostQueries = 1024
+	// nearShare is how near a copy is, by the root mean square distance of the
+	// side's rows from their mean.
+	nearShare = 0.01
+)
+
+// fit is what a side's sample said. It is never changed.
+type fit struct {
+	location, factor []float64
+	count, others    int     // patterns of its side and of the other, all of them
+	limit            float64 // of the calibrated distance
+	ratio            float64 // of nearest same by nearest other; +Inf: none
+	close            float64 // of nearest other, from below; 0: none
+	near             float64 // to the nearest same pattern
+	shape            float64 // tr(C^2) / tr(C)^2, 1/n for a ball, 1 for a line
+}
+
+// least is the fewest rows that a side is fitted from: with twice as many as
+// the quantile needs, no single row is the limit. 38 at a sensitivity of 0.95.
+func (c *Config) least() int {
+	return max(16, int(math.Ceil(2*c.Sensitivity/(1-c.Sensitivity))))
+}
+
+// fitted fits a side.
+func (d *Detector) fitted(ctx context.Context, which int) (*fit, error) {
+	own, other := d.sides[which], d.sides[1-which]
+	width := d.config.Width
+	rows, values := own.sample.shuffled(width)
+	_, others := other.sample.shuffled(width)
+	share := float64(d.below) / math.MaxUint64 // of the memory in the sample
+	// A limit of a share of closeShare * share is taken from these.
+	queries := len(rows)
+	if limit := mostQueries / share; limit < float64(queries) {
+		queries = int(limit)
+	}
+	f := &fit{
+		location: make([]float64, width), factor: make([]float64, width*width),
+		count: own.columns.count, others: other.columns.count, ratio: math.Inf(1),
+	}
+	left := make([]float64, len(rows))
+	same, across := make([]float64, queries), make([]float64, queries)
+	trace, square, err := d.computer.DetectorFit(ctx, width, values, others, f.location, f.factor, left, same, across)
+	if err != nil {
+		return nil, fmt.Errorf("detector: fit of the %s side: %w", sideName(which), err)
+	}
+	f.shape = 1
+	if trace > 0 {
+		f.shape = min(1, square/(trace*trace))
+	}
+	f.near = nearShare * math.Sqrt(own.columns.trace())
+	f.limit = quantile(left, rows, firedOutlier, 1-d.config.Sensitivity)
+	if queries >= leastPairs && len(others) >= leastPairs*width {
+		for i := range same {
+			same[i], across[i] = ratioOf(same[i], across[i]), -across[i]
+		}
+		f.ratio = quantile(same, rows, firedContradiction, ratioShare)
+		// The nearest of k rows is within a distance at most k times as often
+		// as the nearest of one.
+		if level := closeShare * share; level*float64(queries+1) >= 1 {
+			f.close = -quantile(across, rows, firedContradiction, level)
+		}
+	}
+	return f, nil
+}
+
+// ratioOf compares the distances to the nearest pattern of a row's own side and
+// of the other: large for a contradiction.
+func ratioOf(same, other float64) float64 {
+	switch {
+	case same == other: // both 0: it is on both sides already
+		return 1
+	case other == 0:
+		return math.Inf(1)
+	}
+	return same / other
+}
+
+// quantile is the limit that a new row passes with the probability tail. Values
+// are those of the first rows, each computed without the row itself, and are
+// reordered.
+//
+// Where no row was ever held it is the conformal quantile: of m values and a
+// new one each is as likely the largest as any other, so the new one exceeds
+// all but the largest k with probability (k+1)/(m+1) at most (Vovk, Gammerman,
+// Shafer, "Algorithmic learning in a random world", 2005; with values that
+// leave each row out, Barber et al., "Predictive inference with the jackknife+",
+// 2021). Rows that were judged and let pass lack the tail, which was held: they
+// have none to give, but for those that fired and were stored nevertheless, up
+// to as many as clean rows would be.
+func quantile(values []float64, rows []sampled, fired mark, tail float64) float64 {
+	var whole, passed, stored float64
+	for i := range values {
+		switch m := rows[i].mark; {
+		case m&judged == 0:
+			whole++
+		case m&fired != 0:
+			stored++
+		default:
+			passed++
+		}
+	}
+	above := tail*whole + min(stored, passed*tail/(1-tail)) + tail - 1
+	slices.Sort(values)
+	return values[len(values)-1-max(0, int(math.Floor(above+1e-9)))]
+}
+
+func sideName(which int) string { return [2]string{"safe", "unsafe"}[which] }

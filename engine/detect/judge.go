@@ -1,0 +1,129 @@
+package detect
+
+import (
+	"context"
+	"fmt"
+	"math"
+)
+
+// mostScore stands for a value whose limit is 0, so that scores are numbers.
+const mostScore = 1e9
+
+// score is a value by its limit.
+func score(value, limit float64) float64 {
+	if s := value / limit; s < mostScore {
+		return s
+	}
+	return mostScore // also 0/0
+}
+
+// Judge answers what the rules find in row i, given all rows that this
+// transaction stored or held before. On an error it was not judged.
+func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
+	d, row := b.tx.d, &b.rows[i]
+	which := row.side()
+	if d.due(which) {
+		if err := d.refit(ctx, which); err != nil {
+			return nil, err
+		}
+	}
+	s := d.sides[which]
+	if b.fits[which] != s.fit {
+		if err := b.measure(ctx, which, i); err != nil {
+			return nil, err
+		}
+	}
+	v := &b.verdicts[i]
+	*v = verdict{weight: 1}
+	if s.fit != nil {
+		v.mark = judged
+	}
+	var findings []Finding
+	add := func(rule Rule, score float64, holds bool, format string, args ...any) {
+		findings = append(findings, Finding{rule, max(1, score), fmt.Sprintf(format, args...), holds})
+	}
+	if distance, limit, ok := b.outlier(i); ok && distance > limit {
+		v.mark |= firedOutlier
+		add(Outlier, score(distance, limit), true, distanceReason, sideName(which), distance, limit)
+	}
+	same, other := b.nearest(row)
+	limits := s.fit
+	if limits == nil {
+		limits = noLimits
+	}
+	switch ratio := ratioOf(same, other); {
+	case other == 0 && same > 0, ratio > limits.ratio:
+		v.mark |= firedContradiction
+		add(Contradiction, score(ratio, limits.ratio), true, "nearest %s pattern at %.4g, nearest %s at %.4g (threshold: %.2f times as near)",
+			sideName(1-which), other, sideName(which), same, limits.ratio)
+	case other < limits.close:
+		v.mark |= firedContradiction
+		add(Contradiction, score(limits.close, other), true, "nearest %s pattern at %.4g (threshold: %.4g)", sideName(1-which), other, limits.close)
+	}
+	copied := same <= limits.near
+	if copied {
+		v.weight = copyWeight
+	}
+	if row.Source != "" && d.config.Quota > 0 {
+		now := d.now()
+		used := d.quotas.used(d.quotas.key(row.Source, now), now) + v.weight
+		if used > d.quotas.quota {
+			v.weight = 0
+			add(Burst, used/d.quotas.quota, true, "source %q used %.1f rows (quota: %d in %v)", row.Source, used, d.config.Quota, d.config.Window)
+		}
+	} else {
+		v.weight = 0
+	}
+	if copied {
+		add(NearCopy, score(limits.near, same), false, "nearest %s pattern at %.4g (threshold: %.4g)", sideName(which), same, limits.near)
+	}
+	if s.anchor != nil {
+		before, after, limit, ok := s.anchor.drift(&s.window, row.Values)
+		if ok && after > limit && after > before {
+			add(Drift, score(after, limit), true, "mean of the newest %s patterns moved by %.4g (threshold: %.4g)", sideName(which), after, limit)
+		}
+	}
+	return findings, nil
+}
+
+// noLimits are those of a side with too few rows.
+var noLimits = &fit{limit: math.Inf(1), ratio: math.Inf(1)}
+
+// outlier is the distance of row i from its side and its limit; not ok:
+// insufficient statistics.
+func (b *Batch) outlier(i int) (distance, limit float64, ok bool) {
+	d, row := b.tx.d, &b.rows[i]
+	s := d.sides[row.side()]
+	if d.config.Mode == Reference {
+		return d.reference(row)
+	}
+	if s.fit == nil {
+		return 0, 0, false
+	}
+	return b.distance[i], s.fit.limit, true
+}
+
+// nearest is the distance to the nearest pattern of the row's own and of the
+// other side, with those of this transaction. They are looked for only as far
+// as they may matter.
+func (b *Batch) nearest(row *Row) (same, other float64) {
+	which := row.side()
+	limits := b.tx.d.sides[which].fit
+	if limits == nil {
+		limits = noLimits
+	}
+	same, other = row.NearestSame, row.NearestOther
+	own, across := &b.tx.near[which], &b.tx.near[1-which]
+	// Farther than this the other side is no contradiction, whatever else is
+	// near. An equal row is one always.
+	radius := max(same/limits.ratio, limits.close, math.SmallestNonzeroFloat32)
+	if math.IsNaN(radius) { // no row on its side, and no limit
+		radius = math.SmallestNonzeroFloat32
+	}
+	other = min(other, across.nearest(row.Values, radius))
+	if other < radius {
+		return own.nearest(row.Values, same), other
+	}
+	within := math.Nextafter(limits.near, math.Inf(1))
+	return min(same, own.nearest(row.Values, min(same, within))), other
+}
