@@ -29,11 +29,7 @@ func newGatekeeper(ctx context.Context, e *Engine) (*gatekeeper, error) {
 	settings := detect.DefaultConfig()
 	settings.Mode, settings.Sensitivity, settings.Width = c.Mode, c.Sensitivity, e.config.Safety.WorkspaceDim
 	settings.Quota, settings.Window = c.SourceQuota, c.SourceWindow.Span()
-	computer, ok := any(e.library).(detect.Computer)
-	if !ok {
-		return &gatekeeper{engine: e}, nil
-	}
-	detector, err := detect.New(settings, computer, e.directory.now)
+	detector, err := detect.New(settings, computer{e}, e.directory.now)
 	if err != nil {
 		return nil, err
 	}
@@ -52,15 +48,67 @@ func newGatekeeper(ctx context.Context, e *Engine) (*gatekeeper, error) {
 
 // load has the detector learn the memory anew.
 func (g *gatekeeper) load(ctx context.Context) error {
-	s := g.engine.directory.Patterns()
-	side := func(of memory.Side) detect.Patterns {
-		return detect.Patterns{IDs: s.Sides[of].IDs, Rows: s.Sides[of].Rows, Stride: s.Width}
-	}
-	if err := g.detector.Load(ctx, side(memory.Safe), side(memory.Unsafe)); err != nil {
+	safe, unsafe := sidesOf(g.engine.directory)
+	if err := g.detector.Load(ctx, safe, unsafe); err != nil {
 		return err
 	}
 	g.stale = false
 	return nil
+}
+
+// sidesOf copies both sides of a memory for a detector.
+func sidesOf(d *Directory) (safe, unsafe detect.Patterns) {
+	s := d.Patterns()
+	side := func(of memory.Side) detect.Patterns {
+		return detect.Patterns{IDs: s.Sides[of].IDs, Rows: s.Sides[of].Rows, Stride: s.Width}
+	}
+	return side(memory.Safe), side(memory.Unsafe)
+}
+
+// Consistency says how well the sides of the memory are apart (section 5 of
+// the validator specification). It reads the whole memory.
+func (d *Directory) Consistency() detect.Consistency {
+	safe, unsafe := sidesOf(d)
+	return detect.Measure(d.config.Safety.WorkspaceDim, safe, unsafe)
+}
+
+// computer does the detector's arithmetic on the engine's device.
+type computer struct{ engine *Engine }
+
+var _ detect.Computer = computer{}
+
+func (c computer) DetectorFit(ctx context.Context, n int, rows, others []float32, location, factor, left, same, other []float64) (trace, traceSquare float64, err error) {
+	err = c.compute(ctx, func(on torch.Device) error {
+		var err error
+		trace, traceSquare, err = c.engine.library.DetectorFit(ctx, on, n, rows, others, location, factor, left, same, other)
+		return err
+	})
+	return trace, traceSquare, err
+}
+
+func (c computer) DetectorDistances(ctx context.Context, n int, location, factor []float64, rows []float32, out []float64) error {
+	return c.compute(ctx, func(on torch.Device) error {
+		return c.engine.library.DetectorDistances(ctx, on, n, location, factor, rows, out)
+	})
+}
+
+// compute runs what uses the device; once more on the CPU where the device is
+// lost over it and any will do.
+func (c computer) compute(ctx context.Context, run func(torch.Device) error) error {
+	e := c.engine
+	if err := e.computing.lock(ctx); err != nil {
+		return err
+	}
+	defer e.computing.unlock()
+	if e.closed {
+		return ErrClosed
+	}
+	on := e.device.on()
+	err := e.deviceFailed(run(on))
+	if err != nil && e.device.on() != on {
+		return run(e.device.on())
+	}
+	return err
 }
 
 func (g *gatekeeper) begin() error {
@@ -191,6 +239,9 @@ func (g *gatekeeper) nearest(ctx context.Context, rows []float32, out []torch.Ve
 	defer e.computing.unlock()
 	if e.closed {
 		return ErrClosed
+	}
+	if e.stale { // since the transaction began
+		return fmt.Errorf("patterns are to be moved first: %w", torch.ErrDeviceLost)
 	}
 	return e.deviceFailed(e.validator.Nearest(ctx, rows, out))
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
@@ -18,6 +19,15 @@ type Finding struct {
 	Rule   string  `json:"rule"`
 	Score  float64 `json:"score"` // 1 and more: the rule fired
 	Reason string  `json:"reason"`
+}
+
+// Reasons puts what rules said into one sentence.
+func Reasons(findings []Finding) string {
+	texts := make([]string, len(findings))
+	for i, f := range findings {
+		texts[i] = f.Rule + ": " + f.Reason
+	}
+	return strings.Join(texts, "; ")
 }
 
 // Held is an outcome that waits in the quarantine for a person.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/fdqc-cockpit/fdqc/cgo/torch"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
@@ -132,7 +131,7 @@ func (e *Engine) recordRow(ctx context.Context, tx *transaction, judged *judged,
 	if r.Findings, holds, err = judged.judge(ctx, i); err != nil {
 		return journal.Entry{}, err
 	}
-	r.Reason = reasons(r.Findings)
+	r.Reason = Reasons(r.Findings)
 	if holds && e.config.Detector.OnOutlier != OnOutlierFlag {
 		judged.hold(i)
 		if e.config.Detector.OnOutlier == OnOutlierReject {
@@ -158,15 +157,6 @@ func (e *Engine) recordRow(ctx context.Context, tx *transaction, judged *judged,
 	judged.store(i, change.ID)
 	r.Sequence, r.PatternID, r.Result, r.Durable = tx.Stats().Counter, change.ID, Stored, e.directory.durable()
 	return entry, nil
-}
-
-// reasons puts what the rules said into one sentence.
-func reasons(findings []Finding) string {
-	texts := make([]string, len(findings))
-	for i, f := range findings {
-		texts[i] = f.Reason
-	}
-	return strings.Join(texts, "; ")
 }
 
 // SetImportance changes the importance of a side's row (not id), at least 0.

@@ -81,7 +81,7 @@ func TestRefusedOutcomesChangeNothing(t *testing.T) {
 		{Embedding: ones, Importance: &negative},
 		{Embedding: ones, Importance: &nan},
 		{Embedding: make([]float32, 4097)},
-		{Embedding: ones},
+		{Embedding: normal(1, 1, 8)},
 	})
 	for i, r := range receipts {
 		stored := i == 0 || i == 6

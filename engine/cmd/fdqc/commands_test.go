@@ -210,7 +210,7 @@ func TestParquet(t *testing.T) {
 	if got.code != exitDone || !strings.Contains(got.errors, "judged 3 rows") {
 		t.Errorf("exit %d, %s", got.code, got.errors)
 	}
-	if got := fdqc(t, "", "record", "--input", table, "--on-error", "skip"); got.code != exitDone || !strings.Contains(got.errors, "2 stored, 1 refused") {
+	if got := fdqc(t, "", "record", "--input", table, "--on-error", "skip"); got.code != exitDone || !strings.Contains(got.errors, "2 stored, 0 quarantined, 0 rejected, 1 refused") {
 		t.Errorf("record: exit %d, %s", got.code, got.errors)
 	}
 	if got := fdqc(t, "", "memory", "export", "--output", "memory.parquet"); got.code != exitDone {

@@ -22,7 +22,7 @@ func (a *app) memoryCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "memory",
 		Short:   "Look at the pattern memory, or change its capacity",
-		Example: "  fdqc memory stats\n  fdqc memory export --output patterns.jsonl\n  fdqc memory resize --capacity 5000",
+		Example: "  fdqc memory stats\n  fdqc memory export --output patterns.jsonl\n  fdqc memory resize --capacity 5000\n  fdqc memory check",
 		RunE:    needsSubcommand,
 	}
 	stats := &cobra.Command{
@@ -60,7 +60,18 @@ opened.`,
 		},
 	}
 	resize.Flags().IntVar(&capacity, "capacity", 0, "patterns a side, 1 to 1,000,000")
-	c.AddCommand(stats, export, resize)
+	check := &cobra.Command{
+		Use:   "check",
+		Short: "Measure how well the two sides are apart",
+		Long: `Measures how far the means of the safe and the unsafe patterns are apart, against
+their variance: a memory that was poisoned mixes its sides. Exit 0 when the score is
+above 0.5, else 1. With an empty side there is nothing to compare.`,
+		Example: "  fdqc memory check --data-dir fdqc-data",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.withReader(c, a.checkMemory)
+		},
+	}
+	c.AddCommand(stats, export, resize, check)
 	return c
 }
 
@@ -69,6 +80,19 @@ func (a *app) printStats(s memory.Stats) error {
 	fmt.Fprintf(t, "safe\t%d\nunsafe\t%d\ncapacity\t%d\nutilization\t%.4f\nevictions\t%d\ncounter\t%d\nnext_pattern_id\t%d\n",
 		s.Patterns[memory.Safe], s.Patterns[memory.Unsafe], s.Capacity, s.Utilization, s.Evictions, s.Counter, s.NextID)
 	return t.Flush()
+}
+
+func (a *app) checkMemory(d *engine.Directory) error {
+	m := d.Consistency()
+	t := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintf(t, "separation\t%.4f\nvariance\t%.4f\nscore\t%.4f\n", m.Separation, m.AvgVariance, m.Score)
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if !m.Consistent {
+		return fmt.Errorf("safe and unsafe patterns are mixed: score %.4f, expected more than 0.5", m.Score)
+	}
+	return nil
 }
 
 func (a *app) exportPatterns(s *session, output string) (err error) {

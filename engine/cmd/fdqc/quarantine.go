@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -60,15 +59,11 @@ func (a *app) printQuarantine(held []engine.Held) error {
 	fmt.Fprintf(t, "id\tcame\tside\toutcome\tsource\twhy\n")
 	for i := range held {
 		h := &held[i]
-		why := make([]string, len(h.Findings))
-		for i, f := range h.Findings {
-			why[i] = f.Reason
-		}
 		source := h.Source
 		if source == "" {
 			source = "operator"
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", h.ID, h.At.Format(time.RFC3339), h.Side, plain(h.Outcome), plain(source), plain(strings.Join(why, "; ")))
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", h.ID, h.At.Format(time.RFC3339), h.Side, plain(h.Outcome), plain(source), plain(engine.Reasons(h.Findings)))
 	}
 	return t.Flush()
 }
@@ -83,6 +78,7 @@ func (a *app) releaseCommand(verb, short string, accept bool) *cobra.Command {
 		Long: short + `, all that are named or none. It is done by the process
 that has the data directory open, or here when nobody has.`,
 		Example: fmt.Sprintf("  fdqc quarantine %s 3 4 --reason \"checked by hand\"\n  fdqc quarantine %s --all", verb, verb),
+		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if all == (len(args) > 0) {
 				return usagef("%s needs ids of held outcomes, or --all: see fdqc quarantine list", c.CommandPath())
