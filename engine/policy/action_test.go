@@ -1,0 +1,137 @@
+package policy
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestParseAction(t *testing.T) {
+	for _, c := range []struct{ text, want, field string }{
+		{`{"tool":"edit","path":"a.txt","args":{"b":1,"a":"x"}}`, `{"args":{"a":"x","b":1},"path":"a.txt","tool":"edit"}`, ""},
+		{`{"process":"git","args":["log","-1"]}`, `{"args":["log","-1"],"process":"git"}`, ""},
+		{` { "tool" : "\u0065dit", "args" : null } `, `{"tool":"edit"}`, ""},
+		{`{"tool":"x","nonce":"n","time":"t"}`, `{"tool":"x"}`, ""},
+		{`{"tool":"x","path":null}`, `{"tool":"x"}`, ""},
+		{`{"path":"..\/x"}`, `{"path":"../x"}`, ""}, // it can be read; checks refuse it
+		{``, "", "action"}, {`[]`, "", "action"}, {`"x"`, "", "action"}, {`{}`, "", "action"}, {`{"args":[]}`, "", "action"},
+		{`{"tool":"x"`, "", "action"}, {`{"tool":"x"} {}`, "", "action"}, {`{"tool":"x","tool":"y"}`, "", "action"},
+		{`{"tool":"x","Path":"a"}`, "", "action"}, {`{"tool":"x","file":"a"}`, "", "action"}, {`{"tool":1}`, "", "action"}, {`{"path":["a"]}`, "", "action"},
+		{`{"tool":"x","path":"a","path":"b"}`, "", "action"}, {`{"tool":"x","path":"a","\u0070ath":"b"}`, "", "action"},
+		{`{"path":"\ud800"}`, "", "action"}, {"{\"path\":\"\xff\"}", "", "action"}, {"{\"path\":\"a\nb\"}", "", "action"},
+		{`{"tool":"x","args":1}`, "", "args"}, {`{"tool":"x","args":true}`, "", "args"}, {`{"tool":"x","args":{"a":1,"a":2}}`, "", "action"},
+		{`{"tool":"` + strings.Repeat("x", MaxAction) + `"}`, "", "action"},
+		{`{"tool":"x","args":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`, "", "action"},
+	} {
+		a, err := ParseAction([]byte(c.text))
+		if c.field != "" {
+			var refused *ActionError
+			if !errors.As(err, &refused) || refused.Field != c.field {
+				t.Errorf("%.100s: got %+v, %v, want it refused by %s", c.text, a, err, c.field)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%.100s: %v", c.text, err)
+			continue
+		}
+		if got, err := a.Text(); err != nil || got != c.want {
+			t.Errorf("%.100s: got %s, %v, want %s", c.text, got, err, c.want)
+		}
+	}
+}
+
+func TestProcessesAndArguments(t *testing.T) {
+	root := t.TempDir()
+	some, err := NewChecks(nil, []string{"git", "/usr/bin/make", "g++"}, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := checks(t, root)
+	for _, c := range []struct {
+		checks      *Checks
+		text, field string
+	}{
+		{some, `{"process":"git","args":["log","--format=%H %s","HEAD~1..main","a^","x/y.go","50%"]}`, ""},
+		{some, `{"process":"/usr/bin/make","args":"all CC=gcc"}`, ""},
+		{some, `{"process":"g++","args":{"flags":["-O2",{"std":"c++17"}],"n":1,"b":true,"z":null}}`, ""},
+		{some, `{"tool":"edit","args":{"text":"a; b | c $(d)\n\t"}}`, ""}, // no shell sees it
+		{free, `{"process":"ls"}`, ""}, {free, `{"process":"/bin/ls"}`, ""},
+		{some, `{"process":"ls"}`, "process"}, {some, `{"process":"GIT"}`, "process"}, {some, `{"process":"/usr/bin/git"}`, "process"}, {some, `{"process":"make"}`, "process"},
+		{some, `{"process":"/usr/bin/../bin/make"}`, "process"}, {some, `{"process":"/usr/bin//make"}`, "process"}, {some, `{"process":"git "}`, "process"},
+		{some, `{"process":"git.exe"}`, "process"}, {some, `{"process":"git\u0000"}`, "process"}, {some, `{"process":""}`, "process"},
+		{checks(t, root, "**"), `{"process":"git"}`, "process"}, // something is configured, and no process
+		{free, `{"process":""}`, "process"}, {free, `{"process":"./x"}`, "process"}, {free, `{"process":"../x"}`, "process"}, {free, `{"process":"a/b"}`, "process"}, {free, `{"process":".."}`, "process"}, {free, `{"process":"."}`, "process"},
+		{free, `{"process":"-c"}`, "process"}, {free, `{"process":"sh -c id"}`, "process"}, {free, `{"process":"a;b"}`, "process"}, {free, `{"process":"$SHELL"}`, "process"}, {free, "{\"process\":\"`id`\"}", "process"},
+		{free, `{"process":"a|b"}`, "process"}, {free, `{"process":"a&&b"}`, "process"}, {free, `{"process":"a\nb"}`, "process"}, {free, `{"process":"~/x"}`, "process"}, {free, `{"process":"C:x"}`, "process"}, {free, `{"process":"a\\b"}`, "process"},
+		{free, `{"process":"X=1"}`, "process"}, {free, `{"process":"b\u0430sh"}`, "process"}, {free, `{"process":"ba\u200bsh"}`, "process"}, {free, `{"process":"\uff53h"}`, "process"}, {free, `{"process":"//bin/sh"}`, "process"}, {free, `{"process":"/bin/sh/"}`, "process"},
+		{free, `{"process":"ls","args":"a; b"}`, "args"}, {free, `{"process":"ls","args":["x","a|b"]}`, "args"}, {free, `{"process":"ls","args":{"k":{"k":["a&b"]}}}`, "args"}, {free, `{"process":"ls","args":{"a;b":1}}`, "args"},
+		{free, `{"process":"ls","args":["$(id)"]}`, "args"}, {free, "{\"process\":\"ls\",\"args\":[\"`id`\"]}", "args"}, {free, `{"process":"ls","args":["a\nb"]}`, "args"}, {free, `{"process":"ls","args":["a\u0000"]}`, "args"},
+		{free, `{"process":"ls","args":[">x"]}`, "args"}, {free, `{"process":"ls","args":["<x"]}`, "args"}, {free, `{"process":"ls","args":["*.go"]}`, "args"}, {free, `{"process":"ls","args":["a?"]}`, "args"}, {free, `{"process":"ls","args":["[a]"]}`, "args"},
+		{free, `{"process":"ls","args":["{a,b}"]}`, "args"}, {free, `{"process":"ls","args":["!!"]}`, "args"}, {free, `{"process":"ls","args":["'x"]}`, "args"}, {free, `{"process":"ls","args":["\"x"]}`, "args"}, {free, `{"process":"ls","args":["a\\b"]}`, "args"},
+		{free, `{"process":"ls","args":["~root"]}`, "args"}, {free, `{"process":"ls","args":["#x"]}`, "args"}, {free, `{"process":"ls","args":["(x"]}`, "args"}, {free, `{"process":"ls","args":["${IFS}"]}`, "args"},
+		{free, `{"process":"ls","args":["../x"]}`, "args"}, {free, `{"process":"ls","args":["--out=../x"]}`, "args"}, {free, `{"process":"ls","args":["a/../../x"]}`, "args"}, {free, `{"process":"ls","args":[".."]}`, "args"}, {free, `{"process":"ls","args":["host:../x"]}`, "args"},
+		{free, `{"process":"ls","args":["%2e%2e/x"]}`, "args"}, {free, `{"process":"ls","args":["\uff1bid"]}`, "args"}, {free, `{"process":"ls","args":["\u202ex"]}`, "args"}, {free, `{"process":"ls","args":["a\u200b"]}`, "args"},
+		{free, `{"tool":"shell","args":"rm -rf x; id"}`, "args"}, // one text is a command line
+		{free, `{"tool":"edit","args":{"text":"a\u0000"}}`, "args"}, {free, `{"tool":"edit","args":["\u001b[31m"]}`, "args"},
+		{free, `{"tool":"a b"}`, "tool"}, {free, `{"tool":"a;b"}`, "tool"}, {free, `{"tool":"\u0430"}`, "tool"}, {free, `{"tool":"` + strings.Repeat("x", 257) + `"}`, "tool"}, {free, `{"tool":"a\n"}`, "tool"},
+		{free, `{"tool":"mcp__fs.read-file:v1/x"}`, ""},
+	} {
+		a, err := ParseAction([]byte(c.text))
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		err = c.checks.Check(a)
+		var refused *ActionError
+		if got := ""; errors.As(err, &refused) {
+			if got = refused.Field; got != c.field {
+				t.Errorf("%s: got %v, want it refused by %q", c.text, err, c.field)
+			}
+		} else if err != nil || c.field != "" {
+			t.Errorf("%s: got %v, want it refused by %q", c.text, err, c.field)
+		}
+	}
+	for _, name := range []string{"", "a b", "../x", "a;b", "x/y"} {
+		if _, err := NewChecks(nil, []string{name}, root); err == nil {
+			t.Errorf("allowed process %q: got no error", name)
+		}
+	}
+}
+
+// FuzzAction: what can be read means the same after it was written again, and
+// no program gets an argument that a shell acts on.
+func FuzzAction(f *testing.F) {
+	for _, text := range []string{
+		`{"tool":"edit","path":"a.txt","args":{"b":1,"a":"x"}}`, `{"process":"git","args":["log","-1"]}`, `{"process":"git","args":"log; id"}`, `{"path":"..\/x"}`,
+	} {
+		f.Add([]byte(text))
+	}
+	c := checks(f, f.TempDir())
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if len(text) > 1<<13 {
+			return
+		}
+		a, err := ParseAction(text)
+		if err != nil {
+			return
+		}
+		canonical, err := a.Text()
+		if err != nil {
+			t.Skip() // a number beyond float64
+		}
+		again, err := ParseAction([]byte(canonical))
+		if err != nil {
+			if a.Tool == "" && a.Path == nil && a.Process == nil {
+				return // an empty tool is none
+			}
+			t.Fatalf("%q, written again as %q: %v", text, canonical, err)
+		}
+		if twice, err := again.Text(); err != nil || twice != canonical {
+			t.Errorf("%q: got %q, %v after %q", text, twice, err, canonical)
+		}
+		if c.Check(a) == nil && a.Process != nil && strings.ContainsAny(string(a.Args), "|&;<>$`*?\n") {
+			t.Errorf("%q passes", text)
+		}
+	})
+}
