@@ -12,6 +12,7 @@ import (
 	"github.com/fdqc-cockpit/fdqc/checkpoints/signing"
 	"github.com/fdqc-cockpit/fdqc/engine/detect"
 	"github.com/fdqc-cockpit/fdqc/engine/memory"
+	"github.com/fdqc-cockpit/fdqc/engine/policy"
 	"github.com/fdqc-cockpit/fdqc/models"
 )
 
@@ -28,8 +29,12 @@ const (
 	OnOutlierFlag       = "flag"       // it is stored, and the receipt names the rule
 )
 
-// maxAutoSave bounds persistence.auto_save_interval.
-const maxAutoSave = 24 * time.Hour
+// Bounds of settings that are times.
+const (
+	maxAutoSave       = 24 * time.Hour
+	maxQuietPeriod    = 30 * 24 * time.Hour
+	maxApprovalExpiry = 365 * 24 * time.Hour
+)
 
 // maxWindow bounds detector.source_window.
 const maxWindow = 720 * time.Hour
@@ -65,6 +70,7 @@ type Config struct {
 	Persistence PersistenceConfig `toml:"persistence"`
 	Detector    DetectorConfig    `toml:"detector"`
 	Embedding   EmbeddingConfig   `toml:"embedding"`
+	Shadow      ShadowConfig      `toml:"shadow"`
 	Logging     LoggingConfig     `toml:"logging"`
 }
 
@@ -86,10 +92,19 @@ type SafetyConfig struct {
 	RequireHumanApproval bool    `toml:"require_human_approval"`
 	SafeMode             bool    `toml:"safe_mode"`
 	RequireSigning       bool    `toml:"require_signing"` // of what a data directory holds
-	StateUpdate          string  `toml:"state_update"`
-	MaxCachedProjections int     `toml:"max_cached_projections"`
-	ProjectionSeed       int64   `toml:"projection_seed"`
-	Seed                 int64   `toml:"seed"`
+
+	QuietPeriod          Duration `toml:"quiet_period"`          // after an alarm, before each step back
+	AllowedFilePatterns  []string `toml:"allowed_file_patterns"` // of structured actions
+	AllowedProcesses     []string `toml:"allowed_processes"`
+	RequireSignedActions bool     `toml:"require_signed_actions"`
+	ActionKeys           []string `toml:"action_keys"` // whose signatures count on actions
+	ApprovalExpiry       Duration `toml:"approval_expiry"`
+	MaxPendingApprovals  int      `toml:"max_pending_approvals"`
+
+	StateUpdate          string `toml:"state_update"`
+	MaxCachedProjections int    `toml:"max_cached_projections"`
+	ProjectionSeed       int64  `toml:"projection_seed"`
+	Seed                 int64  `toml:"seed"`
 }
 
 // MemoryConfig bounds the pattern memory.
@@ -123,6 +138,18 @@ type EmbeddingConfig struct {
 	Fallback string `toml:"fallback"` // "" or hash
 }
 
+// ShadowConfig is what else decisions are made under, to be counted and not
+// to be obeyed.
+type ShadowConfig struct {
+	Enabled              bool    `toml:"enabled"`
+	Tier                 string  `toml:"tier"`
+	SafeMode             bool    `toml:"safe_mode"`
+	RequireHumanApproval bool    `toml:"require_human_approval"`
+	EntropyThreshold     float64 `toml:"entropy_threshold"`
+	CollapseThreshold    float64 `toml:"collapse_threshold"`
+	BlockThreshold       float64 `toml:"block_threshold"`
+}
+
 // LoggingConfig says what is logged, and how.
 type LoggingConfig struct {
 	Level  string `toml:"level"`
@@ -138,6 +165,9 @@ func DefaultConfig() Config {
 			WorkspaceDim: 8, EntropyThreshold: 0.7, CollapseThreshold: 0.85, BlockThreshold: 0.8,
 			Tier: "GAMMA", RequireHumanApproval: true, SafeMode: true, RequireSigning: true,
 			StateUpdate: StateUpdateRow, MaxCachedProjections: 10,
+			QuietPeriod:         Duration(15 * time.Minute),
+			AllowedFilePatterns: []string{}, AllowedProcesses: []string{}, ActionKeys: []string{},
+			ApprovalExpiry: Duration(24 * time.Hour), MaxPendingApprovals: 1000,
 		},
 		Memory: MemoryConfig{Capacity: 1000},
 		Persistence: PersistenceConfig{
@@ -148,6 +178,7 @@ func DefaultConfig() Config {
 			Mode: detect.Calibrated, Sensitivity: 0.95, OnOutlier: OnOutlierQuarantine, QuarantineCapacity: 1000,
 			SourceQuota: 1000, SourceWindow: Duration(time.Hour),
 		},
+		Shadow:  ShadowConfig{Tier: "GAMMA", EntropyThreshold: 0.7, CollapseThreshold: 0.85, BlockThreshold: 0.8},
 		Logging: LoggingConfig{Level: "info", Format: "text"},
 	}
 }
@@ -192,6 +223,18 @@ func (c *Config) Validate() error {
 			refuse(key, "%q, expected one of %q", value, allowed)
 		}
 	}
+	span := func(key string, value Duration, low, high time.Duration) {
+		if d := time.Duration(value); d < low || d > high {
+			refuse(key, "%q is out of range, expected %v to %v", d, low, high)
+		}
+	}
+	keys := func(key string, lines []string) {
+		for i, line := range lines {
+			if _, err := signing.ParseTrusted(line); err != nil {
+				refuse(key, "entry %d: %v", i+1, err)
+			}
+		}
+	}
 	if !validDevice(c.Engine.Device) {
 		refuse("engine.device", "%q, expected auto, cpu, cuda or cuda:N", c.Engine.Device)
 	}
@@ -202,7 +245,25 @@ func (c *Config) Validate() error {
 	threshold("safety.entropy_threshold", c.Safety.EntropyThreshold, 1.1)
 	threshold("safety.collapse_threshold", c.Safety.CollapseThreshold, 1)
 	threshold("safety.block_threshold", c.Safety.BlockThreshold, 1.5)
-	choice("safety.tier", c.Safety.Tier, "ALPHA", "BETA", "GAMMA", "DELTA", "EPSILON", "OMEGA")
+	choice("safety.tier", c.Safety.Tier, policy.Tiers()...)
+	span("safety.quiet_period", c.Safety.QuietPeriod, 0, maxQuietPeriod)
+	for i, pattern := range c.Safety.AllowedFilePatterns {
+		if err := policy.ValidatePattern(pattern); err != nil {
+			refuse("safety.allowed_file_patterns", "entry %d: %v", i+1, err)
+		}
+	}
+	for i, name := range c.Safety.AllowedProcesses {
+		if err := policy.ValidateProcess(name); err != nil {
+			refuse("safety.allowed_processes", "entry %d: %v", i+1, err)
+		}
+	}
+	keys("safety.action_keys", c.Safety.ActionKeys)
+	span("safety.approval_expiry", c.Safety.ApprovalExpiry, time.Minute, maxApprovalExpiry)
+	whole("safety.max_pending_approvals", int64(c.Safety.MaxPendingApprovals), 1, 100_000)
+	threshold("shadow.entropy_threshold", c.Shadow.EntropyThreshold, 1.1)
+	threshold("shadow.collapse_threshold", c.Shadow.CollapseThreshold, 1)
+	threshold("shadow.block_threshold", c.Shadow.BlockThreshold, 1.5)
+	choice("shadow.tier", c.Shadow.Tier, policy.Tiers()...)
 	choice("safety.state_update", c.Safety.StateUpdate, StateUpdateRow, StateUpdateFirstElement)
 	whole("safety.max_cached_projections", int64(c.Safety.MaxCachedProjections), 1, models.MaxWidth)
 	whole("safety.projection_seed", c.Safety.ProjectionSeed, 0, math.MaxInt64)
@@ -219,11 +280,7 @@ func (c *Config) Validate() error {
 	if strings.ContainsRune(c.Persistence.SigningKeyFile, 0) {
 		refuse("persistence.signing_key_file", "%q, expected the name of a file", c.Persistence.SigningKeyFile)
 	}
-	for i, line := range c.Persistence.TrustedKeys {
-		if _, err := signing.ParseTrusted(line); err != nil {
-			refuse("persistence.trusted_keys", "entry %d: %v", i+1, err)
-		}
-	}
+	keys("persistence.trusted_keys", c.Persistence.TrustedKeys)
 	choice("detector.mode", c.Detector.Mode, detect.Calibrated, detect.Reference)
 	if s := c.Detector.Sensitivity; !(s >= 0.5 && s <= 0.999) {
 		refuse("detector.sensitivity", "%v is out of range, expected 0.5 to 0.999", s)

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +19,16 @@ func fields(c *Config) map[string]any {
 		}
 	}
 	return all
+}
+
+// clone shares no list with c.
+func (c Config) clone() Config {
+	for _, field := range fields(&c) {
+		if list, ok := field.(*[]string); ok {
+			*list = slices.Clone(*list)
+		}
+	}
+	return c
 }
 
 // ConfigValues writes every setting by section.key as TOML would.

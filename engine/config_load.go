@@ -81,6 +81,7 @@ func (l *loader) load() error {
 	// The data directory is itself a setting: it is found first, from
 	// every layer above its own file.
 	dir := *l
+	dir.config = l.config.clone()
 	dir.origins = maps.Clone(l.origins)
 	if err := dir.above(named, environment); err != nil {
 		return err

@@ -77,6 +77,14 @@ func TestRanges(t *testing.T) {
 		{"safety.max_cached_projections", func(c *Config) { c.Safety.MaxCachedProjections = 0 }},
 		{"safety.projection_seed", func(c *Config) { c.Safety.ProjectionSeed = -1 }},
 		{"safety.seed", func(c *Config) { c.Safety.Seed = -1 }},
+		{"safety.quiet_period", func(c *Config) { c.Safety.QuietPeriod = -1 }},
+		{"safety.allowed_file_patterns", func(c *Config) { c.Safety.AllowedFilePatterns = []string{"a", "["} }},
+		{"safety.allowed_processes", func(c *Config) { c.Safety.AllowedProcesses = []string{"a b"} }},
+		{"safety.action_keys", func(c *Config) { c.Safety.ActionKeys = []string{"ed25519:x"} }},
+		{"safety.approval_expiry", func(c *Config) { c.Safety.ApprovalExpiry = 0 }},
+		{"safety.max_pending_approvals", func(c *Config) { c.Safety.MaxPendingApprovals = 0 }},
+		{"shadow.tier", func(c *Config) { c.Shadow.Tier = "" }},
+		{"shadow.entropy_threshold", func(c *Config) { c.Shadow.EntropyThreshold = math.NaN() }},
 		{"memory.capacity", func(c *Config) { c.Memory.Capacity = 1_000_001 }},
 		{"persistence.dir", func(c *Config) { c.Persistence.Dir = "" }},
 		{"persistence.max_checkpoints", func(c *Config) { c.Persistence.MaxCheckpoints = 0 }},
@@ -157,7 +165,9 @@ func TestBadSettingsNameTheirPlace(t *testing.T) {
 	}{
 		{name: "unknown key", content: "[safety]\ntier = \"GAMMA\"\nworkspce_dim = 8\n", want: []string{"c.toml, line 3", "safety.workspce_dim", "unknown key"}},
 		{name: "unknown section", content: "[serve]\nmode = \"reference\"\n", want: []string{"c.toml", "serve", "unknown key"}},
-		{name: "a key whose part is not built", content: "[safety]\nrequire_signed_actions = true\n", want: []string{"c.toml, line 2", "safety.require_signed_actions"}},
+		{name: "a key whose part is not built", content: "[safety]\nmax_rollout_depth = 3\n", want: []string{"c.toml, line 2", "safety.max_rollout_depth"}},
+		{name: "a pattern that leads up", content: "[safety]\nallowed_file_patterns = [\"src/**\", \"../x\"]\n", want: []string{"c.toml, line 2", "safety.allowed_file_patterns", "entry 2"}},
+		{name: "braces cut by the environment's commas", environ: []string{"FDQC_SAFETY_ALLOWED_FILE_PATTERNS={a,b}.md"}, want: []string{"FDQC_SAFETY_ALLOWED_FILE_PATTERNS", "entry 1"}},
 		{name: "wrong type", content: "[memory]\ncapacity = \"many\"\n", want: []string{"c.toml, line 2", "memory.capacity"}},
 		{name: "a fraction for a count", content: "[memory]\ncapacity = 1.5\n", want: []string{"c.toml, line 2", "capacity"}},
 		{name: "out of range", content: "\n[memory]\ncapacity = 0\n", want: []string{"c.toml, line 3", "memory.capacity", "1 to 1000000"}},
@@ -193,7 +203,7 @@ func TestBadSettingsNameTheirPlace(t *testing.T) {
 
 // A file that was found and not named may only tighten.
 func TestFoundFileMayOnlyTighten(t *testing.T) {
-	data := workDir(t, "[safety]\ntier = \"DELTA\"\nsafe_mode = false\nrequire_human_approval = false\n[embedding]\nfallback = \"hash\"\n", 0o600)
+	data := workDir(t, "[safety]\ntier = \"DELTA\"\nsafe_mode = false\nrequire_human_approval = false\nallowed_file_patterns = [\"src/**\", \"docs/*\"]\nallowed_processes = [\"git\"]\n[persistence]\ntrusted_keys = [\"ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]\n[embedding]\nfallback = \"hash\"\n", 0o600)
 	for _, c := range []struct {
 		name, content string
 		want          string // the error, or "" when it is taken
@@ -209,7 +219,19 @@ func TestFoundFileMayOnlyTighten(t *testing.T) {
 		{"higher block threshold", "[safety]\nblock_threshold = 0.9\n", "safety.block_threshold"},
 		{"higher collapse threshold", "[safety]\ncollapse_threshold = 0.9\n", ""},
 		{"lower collapse threshold", "[safety]\ncollapse_threshold = 0.1\n", "safety.collapse_threshold"},
+		{"signed actions required", "[safety]\nrequire_signed_actions = true\n", ""},
+		{"longer quiet period", "[safety]\nquiet_period = \"1h\"\n", ""},
+		{"shorter quiet period", "[safety]\nquiet_period = \"1m\"\n", "safety.quiet_period"},
+		{"approvals expire earlier", "[safety]\napproval_expiry = \"1h\"\n", ""},
+		{"approvals expire later", "[safety]\napproval_expiry = \"48h\"\n", "safety.approval_expiry"},
+		{"fewer patterns", "[safety]\nallowed_file_patterns = [\"src/**\"]\n", ""},
+		{"no patterns, while processes are bounded", "[safety]\nallowed_file_patterns = []\n", ""},
+		{"another pattern", "[safety]\nallowed_file_patterns = [\"src/**\", \"**\"]\n", "safety.allowed_file_patterns"},
+		{"another process", "[safety]\nallowed_processes = [\"git\", \"sh\"]\n", "safety.allowed_processes"},
+		{"another action key", "[safety]\naction_keys = [\"ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]\n", "safety.action_keys"},
+		{"a shadow", "[shadow]\nenabled = true\n", "shadow.enabled"},
 		{"text refused", "[embedding]\nfallback = \"\"\n", ""},
+		{"another trusted key in the place of one", "[persistence]\ntrusted_keys = [\"ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=\"]\n", "persistence.trusted_keys"},
 		{"another data directory", "[persistence]\ndir = \"elsewhere\"\n", "persistence.dir"},
 		{"another seed", "[safety]\nseed = 1\n", "safety.seed"},
 		{"another capacity", "[memory]\ncapacity = 1\n", "memory.capacity"},
@@ -248,6 +270,20 @@ func TestFoundFileMayOnlyTighten(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the last of both lists at once", func(t *testing.T) {
+		content := "[safety]\nallowed_file_patterns = []\nallowed_processes = []\n"
+		_, _, err := LoadConfig(LoadOptions{WorkDir: workDir(t, content, 0o600), Flags: map[string]string{"persistence.dir": data}})
+		if err == nil || !strings.Contains(err.Error(), "safety.allowed_") {
+			t.Errorf("got %v, want an error: nothing would be bounded any more", err)
+		}
+	})
+	t.Run("the first of both lists at once", func(t *testing.T) {
+		content := "[safety]\nallowed_file_patterns = [\"a\"]\nallowed_processes = [\"b\"]\n"
+		config, _, err := LoadConfig(LoadOptions{WorkDir: workDir(t, content, 0o600), Flags: map[string]string{"persistence.dir": t.TempDir()}})
+		if err != nil || len(config.Safety.AllowedFilePatterns) != 1 || len(config.Safety.AllowedProcesses) != 1 {
+			t.Errorf("got %q, %q, %v, want both", config.Safety.AllowedFilePatterns, config.Safety.AllowedProcesses, err)
+		}
+	})
 	t.Run("looser defaults stay loose beside it", func(t *testing.T) {
 		_, _, err := LoadConfig(LoadOptions{WorkDir: workDir(t, "[safety]\nsafe_mode = false\n", 0o600), Flags: map[string]string{"persistence.dir": t.TempDir()}})
 		if err == nil || !strings.Contains(err.Error(), "safety.safe_mode") {

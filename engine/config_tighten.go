@@ -6,12 +6,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
-)
 
-// strictness orders the tiers, loosest first (validator specification,
-// section 2, step 14).
-var strictness = map[string]int{"GAMMA": 0, "DELTA": 1, "ALPHA": 2, "BETA": 2, "EPSILON": 3, "OMEGA": 3}
+	"github.com/fdqc-cockpit/fdqc/engine/policy"
+)
 
 // tighten applies ./fdqc.toml, which nobody named, over settings that are
 // complete without it. What it says about safety holds only where it is
@@ -23,7 +22,7 @@ func (l *loader) tighten(path string) error {
 	if err != nil {
 		return err
 	}
-	there := &loader{config: l.config, origins: Origins{}}
+	there := &loader{config: l.config.clone(), origins: Origins{}} // the decoder writes into lists that are there
 	for key := range l.origins {
 		there.origins[key] = ""
 	}
@@ -33,6 +32,7 @@ func (l *loader) tighten(path string) error {
 	if err := there.validate(); err != nil {
 		return err
 	}
+	before := l.config
 	now, then := fields(&l.config), fields(&there.config)
 	values := ConfigValues(&l.config)
 	proposed := ConfigValues(&there.config)
@@ -47,7 +47,7 @@ func (l *loader) tighten(path string) error {
 			}
 			continue
 		}
-		if !stricter(key, now[key], then[key]) {
+		if !stricter(key, now[key], then[key]) && !(isAllowed(key) && allowsLess(&before.Safety, &there.config.Safety)) {
 			return &ConfigError{Where: where, Key: key, Reason: fmt.Sprintf(
 				"%s does not tighten what is in force (%s, from %s), and a file that was found and not named may do nothing else; name it with --config",
 				proposed[key], values[key], l.origins[key])}
@@ -73,9 +73,17 @@ var levels = map[string]int{"trace": 0, "debug": 1, "info": 2, "warn": 3, "error
 func stricter(key string, now, then any) bool {
 	switch key {
 	case "safety.tier":
-		return strictness[*then.(*string)] > strictness[*now.(*string)]
-	case "safety.safe_mode", "safety.require_human_approval", "safety.require_signing":
+		a, _ := policy.Strictness(*then.(*string))
+		b, _ := policy.Strictness(*now.(*string))
+		return a > b
+	case "safety.safe_mode", "safety.require_human_approval", "safety.require_signing", "safety.require_signed_actions":
 		return *then.(*bool)
+	case "safety.quiet_period":
+		return *then.(*Duration) > *now.(*Duration)
+	case "safety.approval_expiry":
+		return *then.(*Duration) < *now.(*Duration)
+	case "safety.action_keys":
+		return subset(*then.(*[]string), *now.(*[]string))
 	case "safety.entropy_threshold", "safety.block_threshold":
 		return *then.(*float64) < *now.(*float64)
 	case "safety.collapse_threshold":
@@ -97,6 +105,27 @@ func stricter(key string, now, then any) bool {
 	}
 }
 
+// isAllowed says whether a key lists what structured actions may name.
+func isAllowed(key string) bool {
+	return key == "safety.allowed_file_patterns" || key == "safety.allowed_processes"
+}
+
+// allowsLess compares the lists of what structured actions may name. Both
+// empty, they bound nothing; else one that is empty allows none.
+func allowsLess(now, then *SafetyConfig) bool {
+	switch {
+	case len(now.AllowedFilePatterns)+len(now.AllowedProcesses) == 0:
+		return true
+	case len(then.AllowedFilePatterns)+len(then.AllowedProcesses) == 0:
+		return false
+	}
+	return subset(then.AllowedFilePatterns, now.AllowedFilePatterns) && subset(then.AllowedProcesses, now.AllowedProcesses)
+}
+
+func subset(of, all []string) bool {
+	return !slices.ContainsFunc(of, func(s string) bool { return !slices.Contains(all, s) })
+}
+
 func copySetting(to, from any) {
 	switch to := to.(type) {
 	case *string:
@@ -111,6 +140,8 @@ func copySetting(to, from any) {
 		*to = *from.(*float64)
 	case *Duration:
 		*to = *from.(*Duration)
+	case *[]string:
+		*to = slices.Clone(*from.(*[]string))
 	}
 }
 
