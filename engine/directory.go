@@ -219,12 +219,23 @@ func (d *Directory) owned() error {
 }
 
 // PullLever changes the operators' levers, durably before it answers with
-// what they are now. Batches judged from then on obey.
+// what they are now. Batches judged from then on obey. What has to wait for a
+// quiet period after an alarm is a *policy.RefusedError.
 func (d *Directory) PullLever(ctx context.Context, change LeverChange) (Levers, error) {
-	var after Levers
-	err := d.change(ctx, func(*transaction) ([]journal.Entry, error) {
+	after, err := d.stepLevers(ctx, change.step(d.config.Safety.QuietPeriod))
+	if err != nil {
+		return Levers{}, fmt.Errorf("safety lever: %w", err)
+	}
+	d.logger.Warn("an operator pulled a safety lever", "tier", after.Tier, "safe_mode", after.SafeMode,
+		"require_human_approval", after.RequireHumanApproval, "stage", after.Stage, "by", after.By, "reason", after.Reason)
+	return after, nil
+}
+
+// stepLevers makes a change of the levers durable and shows it.
+func (d *Directory) stepLevers(ctx context.Context, step leverStep) (after Levers, err error) {
+	err = d.change(ctx, func(*transaction) ([]journal.Entry, error) {
 		var err error
-		if after, err = change.apply(d.Levers(), d.now()); err != nil {
+		if after, err = step(d.Levers(), d.now()); err != nil {
 			return nil, err
 		}
 		entry, err := encodeJSON(opLevers, after)
@@ -233,12 +244,7 @@ func (d *Directory) PullLever(ctx context.Context, change LeverChange) (Levers, 
 		d.levers.Store(&after)
 		d.observer.leversChanged(after)
 	})
-	if err != nil {
-		return Levers{}, fmt.Errorf("safety lever: %w", err)
-	}
-	d.logger.Warn("an operator pulled a safety lever", "tier", after.Tier, "safe_mode", after.SafeMode,
-		"require_human_approval", after.RequireHumanApproval, "by", after.By, "reason", after.Reason)
-	return after, nil
+	return after, err
 }
 
 // Close waits for work in hand, saves a checkpoint when outcomes came since

@@ -370,7 +370,7 @@ func TestRollback(t *testing.T) {
 	if got := e.Patterns(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("memory: got %+v, want that of the checkpoint before, with next id %d: %+v", got, given, want)
 	}
-	if l := e.Directory().Levers(); !l.SafeMode || !l.RequireHumanApproval || l.By != "operator" || !strings.Contains(l.Reason, "poisoned") {
+	if l := e.Directory().Levers(); !l.Demands().SafeMode || !l.Demands().RequireHumanApproval || l.By != "operator" || !strings.Contains(l.Reason, "poisoned") {
 		t.Errorf("levers: got %+v, want safe mode and human approval on, by whom and why", l)
 	}
 	if kept, err := filepath.Glob(filepath.Join(r.Aside, "*.journal")); err != nil || len(kept) == 0 {

@@ -5,19 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/fdqc-cockpit/fdqc/engine/policy"
 )
 
-// Levers is what operators left in a data directory. The safety in force is
-// the stricter of it and the configuration, so a restart or a setting never
-// loosens what an operator tightened.
+// Levers is what operators and alarms left in a data directory. The safety in
+// force is the stricter of it and the configuration, so a restart or a setting
+// never loosens what they tightened.
 type Levers struct {
-	// Tier is the loosest tier that operators allow; "" leaves it to the
-	// configuration.
-	Tier string `json:"tier,omitempty"`
-	// SafeMode and RequireHumanApproval, when true, hold whatever the
-	// configuration says.
-	SafeMode             bool `json:"safe_mode"`
-	RequireHumanApproval bool `json:"require_human_approval"`
+	policy.State
 	// At, By and Reason are of the last change; a zero At: none yet.
 	At     time.Time `json:"at,omitzero"`
 	By     string    `json:"by,omitempty"`
@@ -26,21 +22,10 @@ type Levers struct {
 
 // Apply gives a configuration with the stricter of each setting.
 func (l Levers) Apply(c Config) Config {
-	if l.Tier != "" && strictness[l.Tier] > strictness[c.Safety.Tier] {
-		c.Safety.Tier = l.Tier
-	}
-	c.Safety.SafeMode = c.Safety.SafeMode || l.SafeMode
-	c.Safety.RequireHumanApproval = c.Safety.RequireHumanApproval || l.RequireHumanApproval
+	s := policy.Settings{Tier: c.Safety.Tier, SafeMode: c.Safety.SafeMode, RequireHumanApproval: c.Safety.RequireHumanApproval}
+	s = s.Stricter(l.Demands())
+	c.Safety.Tier, c.Safety.SafeMode, c.Safety.RequireHumanApproval = s.Tier, s.SafeMode, s.RequireHumanApproval
 	return c
-}
-
-// validate refuses levers that no operator of this version can have left: an
-// unknown tier would count as the loosest.
-func (l *Levers) validate() error {
-	if _, known := strictness[l.Tier]; l.Tier != "" && !known {
-		return fmt.Errorf("tier %q, expected one of ALPHA, BETA, GAMMA, DELTA, EPSILON, OMEGA", l.Tier)
-	}
-	return nil
 }
 
 // parseLevers reads levers strictly: a field that this version does not know
@@ -55,7 +40,7 @@ func parseLevers(data []byte) (Levers, error) {
 	if err := decoder.Decode(&l); err != nil {
 		return Levers{}, fmt.Errorf("safety levers: %w", err)
 	}
-	if err := l.validate(); err != nil {
+	if err := l.Validate(); err != nil {
 		return Levers{}, fmt.Errorf("safety levers: %w", err)
 	}
 	return l, nil
@@ -70,17 +55,24 @@ type LeverChange struct {
 	Reason               string
 }
 
-// apply gives the levers after the change.
-func (c LeverChange) apply(l Levers, at time.Time) (Levers, error) {
-	if c.Tier != nil {
-		l.Tier = *c.Tier
+// leverStep gives the levers after a change.
+type leverStep func(Levers, time.Time) (Levers, error)
+
+// step is the change through the tier machine.
+func (c LeverChange) step(quiet Duration) leverStep {
+	return func(l Levers, at time.Time) (Levers, error) {
+		pull := policy.Pull{Tier: c.Tier, SafeMode: c.SafeMode, RequireHumanApproval: c.RequireHumanApproval}
+		state, err := l.Pull(pull, at, time.Duration(quiet))
+		if err != nil {
+			return l, err
+		}
+		return Levers{State: state, At: at.UTC(), By: c.By, Reason: c.Reason}, nil
 	}
-	if c.SafeMode != nil {
-		l.SafeMode = *c.SafeMode
+}
+
+// alarmStep is safe mode by itself; by is who, or what, saw the cause.
+func alarmStep(cause, by, reason string) leverStep {
+	return func(l Levers, at time.Time) (Levers, error) {
+		return Levers{State: l.Alarm(at, cause), At: at.UTC(), By: by, Reason: reason}, nil
 	}
-	if c.RequireHumanApproval != nil {
-		l.RequireHumanApproval = *c.RequireHumanApproval
-	}
-	l.At, l.By, l.Reason = at.UTC(), c.By, c.Reason
-	return l, l.validate()
 }

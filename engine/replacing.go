@@ -44,12 +44,14 @@ var ErrNoPrevious = errors.New("there is no older checkpoint that verifies")
 
 // Rollback goes back to the checkpoint before the newest one, or to the one
 // with the sequence to when that is not 0, as one step: safe mode and human
-// approval on, the older memory in, the journal since then kept aside. Ids
-// that were given are never given again.
+// approval on as after an alarm, the older memory in, the journal since then
+// kept aside. Ids that were given are never given again.
 func (d *Directory) Rollback(ctx context.Context, to int64, by, reason string) (*Replacement, error) {
-	on := true
-	levers := &LeverChange{SafeMode: &on, RequireHumanApproval: &on, By: by, Reason: "rollback: " + reason}
-	r, err := d.replace(ctx, "rollback", by, reason, levers, func() (*replacementSource, error) { return d.kept(to) })
+	cause := "rollback"
+	if reason != "" {
+		cause += ": " + reason
+	}
+	r, err := d.replace(ctx, "rollback", by, reason, alarmStep(cause, by, cause), func() (*replacementSource, error) { return d.kept(to) })
 	if err != nil {
 		return nil, fmt.Errorf("rollback: %w", err)
 	}
@@ -156,7 +158,7 @@ func before(list []store.Checkpoint) []store.Checkpoint {
 	})
 }
 
-func (d *Directory) replace(ctx context.Context, verb, by, reason string, pull *LeverChange, find func() (*replacementSource, error)) (*Replacement, error) {
+func (d *Directory) replace(ctx context.Context, verb, by, reason string, step leverStep, find func() (*replacementSource, error)) (*Replacement, error) {
 	if err := d.saving.lock(ctx); err != nil {
 		return nil, err
 	}
@@ -195,8 +197,8 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, pull *
 			}
 		}
 	}()
-	if pull != nil {
-		if err := d.pull(*pull); err != nil {
+	if step != nil {
+		if err := d.pull(step); err != nil {
 			return nil, err
 		}
 	}
@@ -250,8 +252,8 @@ func (d *Directory) fits(source *replacementSource) error {
 }
 
 // pull changes the levers for a caller that holds changing.
-func (d *Directory) pull(change LeverChange) error {
-	after, err := change.apply(d.Levers(), d.now())
+func (d *Directory) pull(step leverStep) error {
+	after, err := step(d.Levers(), d.now())
 	if err != nil {
 		return err
 	}

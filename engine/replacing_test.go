@@ -182,7 +182,7 @@ func TestInterruptedRollback(t *testing.T) {
 				if got := rows(d); got != c.want {
 					t.Errorf("got\n%s\nwant\n%s", got, c.want)
 				}
-				if l := d.Levers(); !l.SafeMode || !l.RequireHumanApproval {
+				if l := d.Levers().Demands(); !l.SafeMode || !l.RequireHumanApproval {
 					t.Errorf("levers: got %+v, want both on", l)
 				}
 				if got := d.Stats().NextID; got != given {

@@ -1,0 +1,121 @@
+package engine_test
+
+import (
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fdqc-cockpit/fdqc/engine"
+	"github.com/fdqc-cockpit/fdqc/engine/policy"
+)
+
+// clock is moved by hand.
+type clock struct{ nanos atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.nanos.Store(time.Date(2026, 11, 26, 3, 0, 0, 0, time.UTC).UnixNano())
+	return c
+}
+
+func (c *clock) now() time.Time          { return time.Unix(0, c.nanos.Load()).UTC() }
+func (c *clock) forward(d time.Duration) { c.nanos.Add(int64(d)) }
+
+// TestAlarm goes from an allowed action through an alarm and back, over
+// restarts.
+func TestAlarm(t *testing.T) {
+	config := inMemory(8)
+	config.Persistence.Dir = t.TempDir()
+	config.Persistence.AutoSaveInterval = 0
+	clock := newClock()
+	reopen := func(options ...engine.Option) *engine.Engine {
+		return open(t, config, append(options, engine.WithClock(clock.now))...)
+	}
+	row := make([]float32, 8)
+	row[0] = 1
+	decide := func(e *engine.Engine) engine.Decision {
+		return validate(t, e, engine.Batch{Embeddings: row, Width: 8})[0].Decision
+	}
+	e := reopen()
+	record(t, e, []engine.Outcome{{Embedding: row, IsSafe: true}})
+	expect := func(when string, want engine.Decision) {
+		t.Helper()
+		if got := decide(e); got != want {
+			t.Errorf("%s: got %s, want %s", when, got, want)
+		}
+	}
+	off, delta := false, "DELTA"
+	pull := func(c engine.LeverChange) error {
+		c.By = "operator"
+		_, err := e.Directory().PullLever(t.Context(), c)
+		return err
+	}
+	refused := func(when string, err error, want string) {
+		t.Helper()
+		var r *policy.RefusedError
+		if !errors.As(err, &r) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want it refused with %q", when, err, want)
+		}
+	}
+	expect("before", engine.Allow)
+	l, err := e.Directory().Alarm(t.Context(), "critical alert: error_rate 0.4 > 0.1"+strings.Repeat("é", 1000))
+	if err != nil || l.Stage != policy.Alarmed || l.By != "alert" || len(l.Cause) > 1000 {
+		t.Fatalf("alarm: got %+v, %v", l, err)
+	}
+	expect("alarmed", engine.Review)
+	refused("safe mode off at once", pull(engine.LeverChange{SafeMode: &off}), "in 15m0s type: fdqc safety safe-mode off")
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	clock.forward(10 * time.Minute)
+	e = reopen()
+	expect("alarmed, after a restart", engine.Review)
+	refused("after ten minutes", pull(engine.LeverChange{SafeMode: &off}), "in 5m0s type")
+	if got := decide(reopen(engine.ReadOnly())); got != engine.Review {
+		t.Errorf("alarmed, a reader: got %s, want review", got)
+	}
+	clock.forward(5 * time.Minute)
+	if err := pull(engine.LeverChange{SafeMode: &off}); err != nil {
+		t.Fatal(err)
+	}
+	expect("supervised", engine.Review)
+	refused("human approval off", pull(engine.LeverChange{RequireHumanApproval: &off}), "in 15m0s type: fdqc safety tier DELTA")
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = reopen()
+	expect("supervised, after a restart", engine.Review)
+	clock.forward(15 * time.Minute)
+	expect("time alone", engine.Review)
+	if err := pull(engine.LeverChange{Tier: &delta}); err != nil {
+		t.Fatal(err)
+	}
+	expect("DELTA", engine.Allow)
+	if l := e.Directory().Levers(); l.Stage != policy.Normal || l.Tier != "DELTA" || l.Cause != "" {
+		t.Errorf("at the end: got %+v", l)
+	}
+}
+
+// An alarm that cannot be written is obeyed all the same, and says so.
+func TestAlarmOfAReader(t *testing.T) {
+	config := inMemory(8)
+	config.Persistence.Dir = t.TempDir()
+	row := make([]float32, 8)
+	row[0] = 1
+	writer := open(t, config)
+	record(t, writer, []engine.Outcome{{Embedding: row, IsSafe: true}})
+	reader := open(t, config, engine.ReadOnly())
+	if _, err := reader.Directory().Alarm(t.Context(), "critical alert"); !errors.Is(err, engine.ErrReadOnly) {
+		t.Errorf("got %v, want ErrReadOnly", err)
+	}
+	for who, c := range map[string]struct {
+		e    *engine.Engine
+		want engine.Decision
+	}{"the reader": {reader, engine.Review}, "the writer": {writer, engine.Allow}} {
+		if got := validate(t, c.e, engine.Batch{Embeddings: row, Width: 8})[0].Decision; got != c.want {
+			t.Errorf("%s: got %s, want %s", who, got, c.want)
+		}
+	}
+}
