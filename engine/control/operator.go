@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"time"
 
 	"github.com/fdqc-cockpit/fdqc/engine"
 )
@@ -76,11 +77,23 @@ type Safety struct {
 	Configured Settings      `json:"configured"`
 	Levers     engine.Levers `json:"levers"`
 	InForce    Settings      `json:"in_force"`
+	// Next is the step that comes next after an alarm; nil: none is left.
+	Next *Step `json:"next,omitzero"`
+}
+
+// Step is one on the way back to normal.
+type Step struct {
+	From time.Time `json:"from"` // not before
+	Do   string    `json:"do"`   // what to type
 }
 
 // SafetyOf puts a configuration and levers together.
 func SafetyOf(c engine.Config, l engine.Levers) *Safety {
-	return &Safety{Configured: settingsOf(c), Levers: l, InForce: settingsOf(l.Apply(c))}
+	s := &Safety{Configured: settingsOf(c), Levers: l, InForce: settingsOf(l.Apply(c))}
+	if from, do := l.Next(time.Duration(c.Safety.QuietPeriod)); do != "" {
+		s.Next = &Step{From: from, Do: do}
+	}
+	return s
 }
 
 func settingsOf(c engine.Config) Settings {

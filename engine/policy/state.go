@@ -108,6 +108,19 @@ func (s State) Left(at time.Time, quiet time.Duration) time.Duration {
 	return max(0, quiet-max(0, at.Sub(s.Since)))
 }
 
+// Next is the step that operators take next, from when on, and what to type for
+// it; of a Normal state there is none.
+func (s State) Next(quiet time.Duration) (from time.Time, do string) {
+	switch s.Stage {
+	case Alarmed:
+		return s.Since.Add(quiet), typeSafeModeOff
+	case Supervised:
+		return s.Since.Add(quiet), typeDelta
+	default:
+		return time.Time{}, ""
+	}
+}
+
 // Pull answers the state after an operator's wish, or a *RefusedError and the
 // state as it is. What tightens is never refused. One pull takes one step.
 //

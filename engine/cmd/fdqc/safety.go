@@ -12,6 +12,7 @@ import (
 
 	"github.com/fdqc-cockpit/fdqc/engine"
 	"github.com/fdqc-cockpit/fdqc/engine/control"
+	"github.com/fdqc-cockpit/fdqc/engine/policy"
 )
 
 func (a *app) safetyCommand() *cobra.Command {
@@ -21,7 +22,13 @@ func (a *app) safetyCommand() *cobra.Command {
 		Long: `Operators' levers lie in the data directory and outlive restarts. In force is the
 stricter of them and the configuration, so a lever tightens whatever the
 configuration says, and loosens only as far as the configuration allows. A lever
-takes effect with the next batch of the process that has the directory open.`,
+takes effect with the next batch of the process that has the directory open.
+
+A critical alert or a rollback puts safe mode on by itself. The way back has two
+steps, each after a quiet period (safety.quiet_period) and by an operator:
+"safety safe-mode off" leads to the configured tier with human approval on, and
+"safety tier DELTA" ends that; from then on any tier can be chosen. What tightens
+is always taken.`,
 		Example: "  fdqc safety status\n  fdqc safety tier EPSILON --reason \"odd verdicts\"\n  fdqc safety safe-mode on",
 		RunE:    needsSubcommand,
 	}
@@ -111,6 +118,9 @@ func (a *app) pull(c *cobra.Command, request control.PullRequest) error {
 		if request.SafeMode != nil && s.InForce.SafeMode != *request.SafeMode {
 			fmt.Fprintln(a.err, "fdqc: safe mode stays on: the configuration has safety.safe_mode = true")
 		}
+		if request.Tier != nil && *request.Tier == policy.Delta && s.Levers.Stage == policy.Supervised {
+			fmt.Fprintf(a.err, "fdqc: human approval stays on: autonomy resumes by steps; from %s on type again: %s\n", s.Next.From.Format(time.RFC3339), s.Next.Do)
+		}
 		if request.RequireHumanApproval != nil && s.InForce.RequireHumanApproval != *request.RequireHumanApproval {
 			fmt.Fprintln(a.err, "fdqc: human approval stays on: the configuration has safety.require_human_approval = true")
 		}
@@ -124,13 +134,17 @@ func printSafety(w io.Writer, s *control.Safety) error {
 	if tier == "" {
 		tier = "-"
 	}
+	alarm := (policy.State{Stage: l.Stage}).Demands()
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(t, "\tconfigured\toperators\tin force\n")
-	fmt.Fprintf(t, "tier\t%s\t%s\t%s\n", s.Configured.Tier, tier, s.InForce.Tier)
-	fmt.Fprintf(t, "safe mode\t%s\t%s\t%s\n", onOff(s.Configured.SafeMode), onOff(l.SafeMode), onOff(s.InForce.SafeMode))
-	fmt.Fprintf(t, "human approval\t%s\t%s\t%s\n", onOff(s.Configured.RequireHumanApproval), onOff(l.RequireHumanApproval), onOff(s.InForce.RequireHumanApproval))
+	fmt.Fprintf(t, "\tconfigured\toperators\talarm\tin force\n")
+	fmt.Fprintf(t, "tier\t%s\t%s\t-\t%s\n", s.Configured.Tier, tier, s.InForce.Tier)
+	fmt.Fprintf(t, "safe mode\t%s\t%s\t%s\t%s\n", onOff(s.Configured.SafeMode), onOff(l.SafeMode), onOff(alarm.SafeMode), onOff(s.InForce.SafeMode))
+	fmt.Fprintf(t, "human approval\t%s\t%s\t%s\t%s\n", onOff(s.Configured.RequireHumanApproval), onOff(l.RequireHumanApproval), onOff(alarm.RequireHumanApproval), onOff(s.InForce.RequireHumanApproval))
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if s.Next != nil {
+		fmt.Fprintf(w, "%s since %s (%s); from %s on, an operator may type: %s\n", l.Stage, l.Since.Format(time.RFC3339), plain(l.Cause), s.Next.From.Format(time.RFC3339), s.Next.Do)
 	}
 	if l.At.IsZero() {
 		_, err := fmt.Fprintln(w, "no operator has pulled a lever yet")
