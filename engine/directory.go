@@ -231,20 +231,20 @@ func (d *Directory) PullLever(ctx context.Context, change LeverChange) (Levers, 
 	return after, nil
 }
 
-// stepLevers makes a change of the levers durable and shows it.
-func (d *Directory) stepLevers(ctx context.Context, step leverStep) (after Levers, err error) {
-	err = d.change(ctx, func(*transaction) ([]journal.Entry, error) {
-		var err error
-		if after, err = step(d.Levers(), d.now()); err != nil {
-			return nil, err
-		}
-		entry, err := encodeJSON(opLevers, after)
-		return []journal.Entry{entry}, err
-	}, func() {
-		d.levers.Store(&after)
-		d.observer.leversChanged(after)
-	})
-	return after, err
+// stepLevers makes a change of the levers durable and shows it. It waits for
+// nothing but changes in hand: neither the guard nor a batch.
+func (d *Directory) stepLevers(ctx context.Context, step leverStep) (Levers, error) {
+	if err := d.changing.lock(ctx); err != nil {
+		return Levers{}, err
+	}
+	defer d.changing.unlock()
+	if err := d.usable(); err != nil {
+		return Levers{}, err
+	}
+	if err := d.pull(step); err != nil {
+		return Levers{}, err
+	}
+	return d.Levers(), nil
 }
 
 // Close waits for work in hand, saves a checkpoint when outcomes came since

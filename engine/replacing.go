@@ -261,8 +261,10 @@ func (d *Directory) pull(step leverStep) error {
 	if err != nil {
 		return err
 	}
-	if err := d.append(entry); err != nil {
-		return err
+	if d.writes() {
+		if err := d.append(entry); err != nil {
+			return err
+		}
 	}
 	d.levers.Store(&after)
 	d.observer.leversChanged(after)
