@@ -10,6 +10,7 @@ import (
 
 	"github.com/fdqc-cockpit/fdqc/cgo/torch"
 	"github.com/fdqc-cockpit/fdqc/engine/memory"
+	"github.com/fdqc-cockpit/fdqc/engine/policy"
 	"github.com/fdqc-cockpit/fdqc/models"
 )
 
@@ -32,7 +33,8 @@ type Engine struct {
 	validator *models.Validator
 	sessions  *sessions
 	scratch   scratch
-	stale     bool // the validator's patterns lag behind the memory
+	shadow    *policy.Shadow // nil: none
+	stale     bool           // the validator's patterns lag behind the memory
 	closed    bool
 
 	// gatekeeper has the detector. It is used while the directory changes.
@@ -128,6 +130,7 @@ func Open(ctx context.Context, config Config, opts ...Option) (*Engine, error) {
 		config: config, logger: o.logger.Named("engine"),
 		computing: newGate(),
 		sessions:  newSessions(config.Engine.MaxSessions),
+		shadow:    newShadow(&config.Shadow),
 	}
 	if err := e.open(ctx, &o); err != nil {
 		return nil, errors.Join(err, e.Close())

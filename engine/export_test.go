@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
+	"github.com/fdqc-cockpit/fdqc/engine/policy"
 	"github.com/fdqc-cockpit/fdqc/models"
 )
 
@@ -19,3 +20,6 @@ func (d *Directory) Hold(ctx context.Context, h Held) (id int64, err error) {
 	}, nil)
 	return id, err
 }
+
+// Numbers are those that rules decide on.
+func (v *Verdict) Numbers(noAllow bool) policy.Numbers { return numbersOf(v, noAllow) }

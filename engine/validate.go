@@ -71,6 +71,9 @@ func (e *Engine) ValidateInto(ctx context.Context, b Batch, out []Verdict) error
 	for i := range native {
 		out[i] = verdictFrom(&native[i], &e.policy)
 	}
+	if e.shadow != nil {
+		e.countShadow(out, s.batch.Flags)
+	}
 	return nil
 }
 
