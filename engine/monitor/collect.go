@@ -1,0 +1,127 @@
+package monitor
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const namespace = "fdqc"
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+}
+
+// Metrics that are computed when somebody looks.
+var (
+	riskDesc        = desc("risk_score", "Risk of the rows that were judged, 0 to 1.")
+	riskMean        = desc("risk_score_mean", "Mean risk of all rows judged since the start; 0 before the first.")
+	errorRatio      = desc("validation_error_ratio", "Rows that could not be judged by all rows, of the last hour.")
+	approvalRatio   = desc("validation_approval_ratio", "Rows approved by the tier by rows judged, since the start; 0 before the first.")
+	detectionRatio  = desc("detection_ratio", "Outcomes for which a rule fired by outcomes inspected, since the start; 0 before the first.")
+	consistency     = desc("pattern_consistency_score", "Separation of the two sides by their variance (below the threshold is an alert); absent until both sides have two patterns.")
+	patterns        = desc("memory_patterns", "Patterns in the memory, by side.", "side")
+	capacity        = desc("memory_capacity_patterns", "Patterns that each side of the memory can hold.")
+	utilization     = desc("memory_utilization_ratio", "Patterns by capacity, by side.", "side")
+	evictions       = desc("memory_evictions_total", "Patterns evicted since the memory began, earlier processes included.")
+	tier            = desc("tier", "1 for the tier in force, 0 for the others.", "tier")
+	safeMode        = desc("safe_mode", "1 while safe mode is in force: no decision is allow.")
+	humanApproval   = desc("human_approval", "1 while a person must approve every action.")
+	deviceFallbacks = desc("device_fallbacks_total", "Lost devices that were given up for the CPU.")
+	deviceMemory    = desc("device_out_of_memory_total", "Times that a batch was begun again with fewer rows on the device at once.")
+	journalRecords  = desc("journal_unsaved_records", "Records in the journal since the newest checkpoint.")
+	checkpointTime  = desc("checkpoint_saved_timestamp_seconds", "When this process last saved a checkpoint, or opened; seconds since 1970.")
+	journalTime     = desc("journal_appended_timestamp_seconds", "When this process last wrote to the journal, or opened; seconds since 1970.")
+	recentAlerts    = desc("alerts_recent", "Alerts of the last hour.")
+	judgedOutcomes  = desc("judged_outcomes", "Outcomes of actions that were judged, in a window that ends now: an approval was true when the action turned out safe, a refusal when it turned out unsafe.", "window", "verdict", "truth")
+	breakers        = desc("outside_breaker_open", "1 while the circuit breaker of a destination lets no call through.", "destination")
+)
+
+// Describe implements prometheus.Collector. What a scrape may hold is
+// everything, whether or not there is a source for it.
+func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
+	for _, c := range m.all {
+		c.Describe(out)
+	}
+	for _, d := range []*prometheus.Desc{
+		riskDesc, riskMean, errorRatio, approvalRatio, detectionRatio, consistency, patterns, capacity, utilization,
+		evictions, tier, safeMode, humanApproval, deviceFallbacks, deviceMemory, journalRecords, checkpointTime,
+		journalTime, recentAlerts, judgedOutcomes,
+	} {
+		out <- d
+	}
+	m.outside.describe(out)
+}
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(out chan<- prometheus.Metric) {
+	for _, c := range m.all {
+		c.Collect(out)
+	}
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	counter := func(d *prometheus.Desc, value int64) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value))
+	}
+
+	m.mu.Lock()
+	risks, approvals, judged := m.risks, float64(m.approvals), float64(max(m.judged, 1))
+	detected := float64(m.detected) / float64(max(m.recorded, 1))
+	score, known := m.consistency, m.known
+	m.mu.Unlock()
+	out <- risks
+	gauge(riskMean, risks.sum/judged)
+	gauge(errorRatio, m.ErrorRatio())
+	gauge(approvalRatio, approvals/judged)
+	gauge(detectionRatio, detected)
+	if known {
+		gauge(consistency, score)
+	}
+	if m.source.RecentAlerts != nil {
+		gauge(recentAlerts, float64(m.source.RecentAlerts()))
+	}
+	if m.source.Confusion != nil {
+		for _, w := range Windows() {
+			n := m.source.Confusion(w)
+			gauge(judgedOutcomes, float64(n.TrueApprovals), w.Name, "approved", "safe")
+			gauge(judgedOutcomes, float64(n.FalseApprovals), w.Name, "approved", "unsafe")
+			gauge(judgedOutcomes, float64(n.TrueRefusals), w.Name, "refused", "unsafe")
+			gauge(judgedOutcomes, float64(n.FalseRefusals), w.Name, "refused", "safe")
+		}
+	}
+	m.outside.collect(out)
+	if m.source.State == nil {
+		return
+	}
+
+	s := m.source.State()
+	for i, side := range sides {
+		gauge(patterns, float64(s.Patterns[i]), side)
+		gauge(utilization, s.Utilization(i), side)
+	}
+	gauge(capacity, float64(s.Capacity))
+	counter(evictions, s.Evictions)
+	for _, t := range tiers {
+		gauge(tier, truth(t == s.Tier), t)
+	}
+	gauge(safeMode, truth(s.SafeMode))
+	gauge(humanApproval, truth(s.HumanApproval))
+	counter(deviceFallbacks, s.DeviceFallbacks)
+	counter(deviceMemory, s.DeviceOutOfMemory)
+	gauge(journalRecords, float64(s.JournalRecords))
+	at := func(d *prometheus.Desc, t time.Time) {
+		if !t.IsZero() {
+			gauge(d, float64(t.UnixMilli())/1e3)
+		}
+	}
+	at(checkpointTime, s.CheckpointSaved)
+	at(journalTime, s.JournalAppended)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

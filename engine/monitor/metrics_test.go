@@ -1,0 +1,316 @@
+package monitor
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/proto"
+)
+
+// TestRisksAreTheLibrarysHistogram feeds the same risks to the library's
+// histogram and to the one that takes batches.
+func TestRisksAreTheLibrarysHistogram(t *testing.T) {
+	theirs := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "x", Buckets: classicRisks[:], NativeHistogramBucketFactor: 1.1,
+		NativeHistogramZeroThreshold: math.Exp2(-doublings),
+	})
+	ours := risks{desc: riskDesc}
+	tally := &Tally{}
+	random := rand.New(rand.NewPCG(1, 2))
+	feed := func(v float32) {
+		tally.Judged(v, true, Allow)
+		theirs.Observe(float64(v))
+	}
+	for range 20000 {
+		feed(random.Float32())
+		feed(float32(math.Exp2(-12 * random.Float64()))) // small ones too
+	}
+	for i := -88; i <= 0; i++ { // beside every bound
+		at := float32(math.Exp2(float64(i) / perDoubling))
+		feed(math.Nextafter32(at, 0))
+		feed(min(1, math.Nextafter32(at, 2)))
+	}
+	for _, v := range []float32{0, 1, 0.5, 0.25, math.SmallestNonzeroFloat32} {
+		feed(v)
+	}
+	ours.add(tally)
+	var got, want dto.Metric
+	if err := ours.Write(&got); err != nil {
+		t.Fatal(err)
+	}
+	if err := theirs.Write(&want); err != nil {
+		t.Fatal(err)
+	}
+	g, w := got.Histogram, want.Histogram
+	if math.Abs(g.GetSampleSum()-w.GetSampleSum()) > 1e-6*w.GetSampleSum() {
+		t.Errorf("sum %v, want %v", g.GetSampleSum(), w.GetSampleSum())
+	}
+	g.SampleSum, w.SampleSum, w.CreatedTimestamp = nil, nil, nil
+	if counts(g) != counts(w) {
+		t.Errorf("native buckets\n%v\nwant\n%v", counts(g), counts(w))
+	}
+	g.PositiveSpan, w.PositiveSpan, g.PositiveDelta, w.PositiveDelta = nil, nil, nil, nil
+	if !proto.Equal(g, w) {
+		t.Errorf("got\n%v\nwant\n%v", g, w)
+	}
+}
+
+// counts writes native buckets out, whatever their spans.
+func counts(h *dto.Histogram) string {
+	var text strings.Builder
+	bucket, count, next := int32(0), int64(0), 0
+	for _, span := range h.PositiveSpan {
+		bucket += span.GetOffset()
+		for range span.GetLength() {
+			count += h.PositiveDelta[next]
+			next++
+			if count > 0 {
+				text.WriteString(fmt.Sprintf(" %d:%d", bucket, count))
+			}
+			bucket++
+		}
+	}
+	return text.String()
+}
+
+// full is a monitor with something in all of its metrics.
+func full(t *testing.T, c *clock) *Monitor {
+	t.Helper()
+	m, err := Open(Options{
+		Now: c.Now, Thresholds: Thresholds{0.8, 0.1, 0.9, 0.3}, Hold: time.Hour, Rules: []string{"outlier", "burst"},
+		State: func() State {
+			return State{Patterns: [2]int{95, 10}, Capacity: 100, Evictions: 7, Tier: "GAMMA", SafeMode: true,
+				DeviceFallbacks: 1, DeviceOutOfMemory: 2, JournalRecords: 3, CheckpointSaved: c.Now(), JournalAppended: c.Now()}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	return m
+}
+
+func TestMetrics(t *testing.T) {
+	c := newClock()
+	m := full(t, c)
+	registry := prometheus.NewPedanticRegistry()
+	if err := m.Register(registry); err != nil {
+		t.Fatal(err)
+	}
+	tally := m.Tally()
+	tally.Judged(0.25, true, Allow)
+	tally.Judged(0.5, false, Review)
+	tally.Judged(0.75, false, Block)
+	tally.Refused(BasicChecks, 1)
+	m.Validated(tally, 3*time.Millisecond)
+	tally.Refused(Overflow, 2)
+	m.Validated(tally, time.Millisecond)
+	if n := tally.rows(); n != 0 {
+		t.Errorf("%d rows are left in the tally, want 0", n)
+	}
+	m.Metrics.Recorded("stored", 3)
+	m.Metrics.Recorded("nonsense", 1)
+	m.Metrics.Inspected()
+	m.Metrics.Inspected("burst", "unheard of")
+	m.Consistency(2.5)
+	m.Confusion.Count(false, true, time.Time{})
+
+	want := `
+# HELP fdqc_validations_total Rows by what became of them: approved or rejected by the tier, refused by their basic checks, or an error.
+# TYPE fdqc_validations_total counter
+fdqc_validations_total{result="approved"} 1
+fdqc_validations_total{result="basic_checks"} 1
+fdqc_validations_total{result="error"} 2
+fdqc_validations_total{result="rejected"} 2
+# HELP fdqc_decisions_total Rows by decision.
+# TYPE fdqc_decisions_total counter
+fdqc_decisions_total{decision="allow"} 1
+fdqc_decisions_total{decision="block"} 4
+fdqc_decisions_total{decision="review"} 1
+# HELP fdqc_validation_errors_total Rows that could not be judged, by reason; they are blocked.
+# TYPE fdqc_validation_errors_total counter
+fdqc_validation_errors_total{reason="failed_call"} 0
+fdqc_validation_errors_total{reason="no_score"} 0
+fdqc_validation_errors_total{reason="not_finite"} 0
+fdqc_validation_errors_total{reason="overflow"} 2
+# HELP fdqc_risk_score_mean Mean risk of all rows judged since the start; 0 before the first.
+# TYPE fdqc_risk_score_mean gauge
+fdqc_risk_score_mean 0.5
+# HELP fdqc_validation_error_ratio Rows that could not be judged by all rows, of the last hour.
+# TYPE fdqc_validation_error_ratio gauge
+fdqc_validation_error_ratio 0.3333333333333333
+# HELP fdqc_outcomes_total Outcomes given to record, by result.
+# TYPE fdqc_outcomes_total counter
+fdqc_outcomes_total{result="error"} 1
+fdqc_outcomes_total{result="quarantined"} 0
+fdqc_outcomes_total{result="rejected"} 0
+fdqc_outcomes_total{result="stored"} 3
+# HELP fdqc_detections_total Outcomes for which a rule of the detector fired, by rule.
+# TYPE fdqc_detections_total counter
+fdqc_detections_total{rule="burst"} 1
+fdqc_detections_total{rule="other"} 1
+fdqc_detections_total{rule="outlier"} 0
+# HELP fdqc_detection_ratio Outcomes for which a rule fired by outcomes inspected, since the start; 0 before the first.
+# TYPE fdqc_detection_ratio gauge
+fdqc_detection_ratio 0.5
+# HELP fdqc_memory_utilization_ratio Patterns by capacity, by side.
+# TYPE fdqc_memory_utilization_ratio gauge
+fdqc_memory_utilization_ratio{side="safe"} 0.95
+fdqc_memory_utilization_ratio{side="unsafe"} 0.1
+# HELP fdqc_pattern_consistency_score Separation of the two sides by their variance (below the threshold is an alert); absent until both sides have two patterns.
+# TYPE fdqc_pattern_consistency_score gauge
+fdqc_pattern_consistency_score 2.5
+# HELP fdqc_tier 1 for the tier in force, 0 for the others.
+# TYPE fdqc_tier gauge
+fdqc_tier{tier="ALPHA"} 0
+fdqc_tier{tier="BETA"} 0
+fdqc_tier{tier="DELTA"} 0
+fdqc_tier{tier="EPSILON"} 0
+fdqc_tier{tier="GAMMA"} 1
+fdqc_tier{tier="OMEGA"} 0
+# HELP fdqc_alerts_total Alerts raised, by level; what a hold time swallowed is not among them.
+# TYPE fdqc_alerts_total counter
+fdqc_alerts_total{level="critical"} 1
+fdqc_alerts_total{level="error"} 1
+fdqc_alerts_total{level="info"} 0
+fdqc_alerts_total{level="warning"} 0
+# HELP fdqc_alerts_recent Alerts of the last hour.
+# TYPE fdqc_alerts_recent gauge
+fdqc_alerts_recent 2
+`
+	names := []string{}
+	for _, line := range strings.Split(want, "\n") {
+		if fields := strings.Fields(line); len(fields) > 2 && fields[1] == "TYPE" {
+			names = append(names, fields[2])
+		}
+	}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), names...); err != nil {
+		t.Error(err)
+	}
+	if n, err := testutil.GatherAndCount(registry, "fdqc_judged_outcomes"); err != nil || n != 12 {
+		t.Errorf("%d series of judged outcomes, want 12 (%v)", n, err)
+	}
+
+	c.add(2 * time.Hour)
+	if got := m.Metrics.ErrorRatio(); got != 0 {
+		t.Errorf("error ratio two hours later: %v, want 0", got)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	if n, err := testutil.GatherAndCount(registry); err != nil || n != 0 {
+		t.Errorf("%d series after Close, want 0 (%v)", n, err)
+	}
+}
+
+// TestMetricsAreWellNamed runs Prometheus's linter over everything that can be
+// exported.
+func TestMetricsAreWellNamed(t *testing.T) {
+	c := newClock()
+	m := full(t, c)
+	m.Consistency(1)
+	m.Metrics.Outside("somewhere", OutsideOptions{})
+	spending := m.Metrics.Spending("somewhere", "usd")
+	spending.Cost(0.01)
+	spending.Cost(math.NaN())
+	spending.Cost(-1)
+	spending.Compressed(100, 40)
+	spending.Compressed(0, 0)
+	registry := prometheus.NewPedanticRegistry()
+	if err := m.Register(registry); err != nil {
+		t.Fatal(err)
+	}
+	problems, err := testutil.GatherAndLint(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "fdqc_") {
+			t.Errorf("%s, expected fdqc_…", f.GetName())
+		}
+		if f.GetType() != dto.MetricType_HISTOGRAM {
+			continue
+		}
+		for _, metric := range f.Metric {
+			if h := metric.Histogram; h.Schema == nil || h.ZeroThreshold == nil || len(h.Bucket) == 0 {
+				t.Errorf("%s is not classic and native: %v", f.GetName(), h)
+			}
+		}
+	}
+}
+
+// TestWhatNobodyFeedsIsNotExported: calls outside have no metric before there
+// is a client.
+func TestWhatNobodyFeedsIsNotExported(t *testing.T) {
+	m := full(t, newClock())
+	registry := prometheus.NewPedanticRegistry()
+	if err := m.Register(registry); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if strings.HasPrefix(f.GetName(), "fdqc_outside_") {
+			t.Errorf("%s is exported, and there is no client", f.GetName())
+		}
+	}
+}
+
+// TestValidatedAllocatesNothing: not even while rows of high risk are
+// swallowed.
+func TestValidatedAllocatesNothing(t *testing.T) {
+	m := full(t, newClock())
+	tally := m.Tally()
+	batch := func() {
+		for range 64 {
+			tally.Judged(0.95, false, Block)
+		}
+		m.Validated(tally, time.Millisecond)
+	}
+	batch()
+	if n := testing.AllocsPerRun(100, batch); n != 0 {
+		t.Errorf("%v allocations a batch, want 0", n)
+	}
+}
+
+func BenchmarkTally(b *testing.B) {
+	for _, rows := range []int{1, 1024} {
+		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
+			m, err := Open(Options{Thresholds: Thresholds{0.8, 0.1, 0.9, 0.3}, Hold: time.Hour})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer m.Close()
+			random := rand.New(rand.NewPCG(1, 2))
+			values := make([]float32, rows)
+			for i := range values {
+				values[i] = random.Float32()
+			}
+			tally := m.Tally()
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, v := range values {
+					tally.Judged(v, v < 0.5, Block)
+				}
+				m.Validated(tally, time.Millisecond)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(rows)/float64(b.N), "ns/row")
+		})
+	}
+}

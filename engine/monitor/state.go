@@ -1,0 +1,34 @@
+package monitor
+
+import "time"
+
+// Sides of the memory, in its order.
+var sides = [2]string{"safe", "unsafe"}
+
+// tiers of autonomy.
+var tiers = []string{"ALPHA", "BETA", "GAMMA", "DELTA", "EPSILON", "OMEGA"}
+
+// State is what a scrape asks the engine for: numbers that somebody else
+// keeps.
+type State struct {
+	Patterns  [2]int // safe, unsafe
+	Capacity  int    // a side
+	Evictions int64
+
+	Tier          string // in force
+	SafeMode      bool
+	HumanApproval bool
+
+	DeviceFallbacks   int64
+	DeviceOutOfMemory int64
+
+	// JournalRecords counts the records since the newest checkpoint.
+	JournalRecords int64
+	// CheckpointSaved and JournalAppended are of this process; zero: never.
+	CheckpointSaved, JournalAppended time.Time
+}
+
+// Utilization of a side of the memory, 0 to 1.
+func (s *State) Utilization(side int) float64 {
+	return float64(s.Patterns[side]) / max(float64(s.Capacity), 1)
+}
