@@ -14,7 +14,12 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // Metrics that are computed when somebody looks.
 var (
-	riskDesc        = desc("risk_score", "Risk of the rows that were judged, 0 to 1.")
+	validations     = desc("validations_total", "Rows by what became of them: approved or rejected by the tier, refused by their basic checks, or an error.", "result")
+	decided         = desc("decisions_total", "Rows by decision.", "decision")
+	rowErrors       = desc("validation_errors_total", "Rows that could not be judged, by reason; they are blocked.", "reason")
+	batchSeconds    = desc("batch_duration_seconds", "Time from a batch's turn to its verdicts.")
+	batchRows       = desc("batch_rows", "Rows of a batch.")
+	riskScore       = desc("risk_score", "Risk of the rows that were judged, 0 to 1.")
 	riskMean        = desc("risk_score_mean", "Mean risk of all rows judged since the start; 0 before the first.")
 	errorRatio      = desc("validation_error_ratio", "Rows that could not be judged by all rows, of the last hour.")
 	approvalRatio   = desc("validation_approval_ratio", "Rows approved by the tier by rows judged, since the start; 0 before the first.")
@@ -44,7 +49,7 @@ func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 		c.Describe(out)
 	}
 	for _, d := range []*prometheus.Desc{
-		riskDesc, riskMean, errorRatio, approvalRatio, detectionRatio, consistency, patterns, capacity, utilization,
+		validations, decided, rowErrors, batchSeconds, batchRows, riskScore, riskMean, errorRatio, approvalRatio, detectionRatio, consistency, patterns, capacity, utilization,
 		evictions, tier, safeMode, humanApproval, deviceFallbacks, deviceMemory, journalRecords, checkpointTime,
 		journalTime, recentAlerts, judgedOutcomes,
 	} {
@@ -61,19 +66,35 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
-	counter := func(d *prometheus.Desc, value int64) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value))
+	counter := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
 	}
 
 	m.mu.Lock()
-	risks, approvals, judged := m.risks, float64(m.approvals), float64(max(m.judged, 1))
+	judged, approved, by := m.tally.counts()
+	refused := m.tally.refused
+	risks, seconds, rows := m.tally.risks.clone(), m.batchSeconds.clone(), m.batchRows.clone()
 	detected := float64(m.detected) / float64(max(m.recorded, 1))
 	score, known := m.consistency, m.known
 	m.mu.Unlock()
 	out <- risks
-	gauge(riskMean, risks.sum/judged)
+	out <- seconds
+	out <- rows
+	var failed uint64
+	for r := NotFinite; r < refusals; r++ {
+		failed += refused[r]
+		counter(rowErrors, float64(refused[r]), r.String())
+	}
+	counter(validations, float64(approved), "approved")
+	counter(validations, float64(judged-approved), "rejected")
+	counter(validations, float64(refused[BasicChecks]), "basic_checks")
+	counter(validations, float64(failed), "error")
+	for d, n := range by {
+		counter(decided, float64(n), Decision(d).String())
+	}
+	gauge(riskMean, risks.sum/float64(max(judged, 1)))
 	gauge(errorRatio, m.ErrorRatio())
-	gauge(approvalRatio, approvals/judged)
+	gauge(approvalRatio, float64(approved)/float64(max(judged, 1)))
 	gauge(detectionRatio, detected)
 	if known {
 		gauge(consistency, score)
@@ -101,14 +122,14 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(utilization, s.Utilization(i), side)
 	}
 	gauge(capacity, float64(s.Capacity))
-	counter(evictions, s.Evictions)
+	counter(evictions, float64(s.Evictions))
 	for _, t := range tiers {
 		gauge(tier, truth(t == s.Tier), t)
 	}
 	gauge(safeMode, truth(s.SafeMode))
 	gauge(humanApproval, truth(s.HumanApproval))
-	counter(deviceFallbacks, s.DeviceFallbacks)
-	counter(deviceMemory, s.DeviceOutOfMemory)
+	counter(deviceFallbacks, float64(s.DeviceFallbacks))
+	counter(deviceMemory, float64(s.DeviceOutOfMemory))
 	gauge(journalRecords, float64(s.JournalRecords))
 	at := func(d *prometheus.Desc, t time.Time) {
 		if !t.IsZero() {

@@ -36,26 +36,20 @@ type Metrics struct {
 	now    func() time.Time
 	source MetricsOptions
 
-	validations, decisions, errors, outcomes, detections, alerts *prometheus.CounterVec
-	alertsDropped, alertsUnsaved                                 prometheus.Counter
-	checkpointFailures, journalFailures                          prometheus.Counter
-	batchSeconds, batchRows                                      prometheus.Histogram
-	all                                                          []prometheus.Collector
-	// Counters of fixed labels, so that a batch looks none of them up.
-	decided  [decisions]prometheus.Counter
-	refused  [refusals]prometheus.Counter
-	approved prometheus.Counter
-	rejected prometheus.Counter
+	outcomes, detections, alerts        *prometheus.CounterVec
+	alertsDropped, alertsUnsaved        prometheus.Counter
+	checkpointFailures, journalFailures prometheus.Counter
+	all                                 []prometheus.Collector
 
-	mu          sync.Mutex
-	risks       risks
-	judged      int64
-	approvals   int64
-	recorded    int64 // outcomes that the detector looked at
-	detected    int64 // of them, those that a rule fired for
-	ratio       ratio
-	consistency float64 // NaN: not known yet
-	known       bool
+	mu           sync.Mutex // held while a batch is counted
+	tally        Tally
+	batchSeconds histogram
+	batchRows    histogram
+	ratio        ratio
+	recorded     int64 // outcomes that the detector looked at
+	detected     int64 // of them, those that a rule fired for
+	consistency  float64
+	known        bool // consistency is
 
 	outside outsideMetrics
 }
@@ -68,11 +62,9 @@ func NewMetrics(o MetricsOptions) *Metrics {
 		o.Now = time.Now
 	}
 	m := &Metrics{now: o.Now, source: o}
-	m.risks.desc = riskDesc
-	m.validations = m.counters("validations_total", "Rows by what became of them: approved or rejected by the tier, refused by their basic checks, or an error.", "result", "approved", "rejected", "basic_checks", "error")
-	m.decisions = m.counters("decisions_total", "Rows by decision.", "decision", Allow.String(), Review.String(), Block.String())
-	m.errors = m.counters("validation_errors_total", "Rows that could not be judged, by reason; they are blocked.", "reason",
-		NotFinite.String(), Overflow.String(), NoScore.String(), FailedCall.String())
+	m.tally.risks = newHistogram(riskScore, newScale(-10, 0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1))
+	m.batchSeconds = newHistogram(batchSeconds, newScale(-21, 6, 5e-6, 2e-5, 1e-4, 5e-4, 2e-3, 1e-2, 5e-2, 0.25, 1, 5))
+	m.batchRows = newHistogram(batchRows, newScale(-1, 16, prometheus.ExponentialBuckets(1, 4, 9)...))
 	m.outcomes = m.counters("outcomes_total", "Outcomes given to record, by result.", "result", outcomeResults...)
 	m.detections = m.counters("detections_total", "Outcomes for which a rule of the detector fired, by rule.", "rule", append(slices.Clone(o.Rules), otherRule)...)
 	m.alerts = m.counters("alerts_total", "Alerts raised, by level; what a hold time swallowed is not among them.", "level", levelNames[:]...)
@@ -80,17 +72,6 @@ func NewMetrics(o MetricsOptions) *Metrics {
 	m.alertsUnsaved = m.counter("alerts_unsaved_total", "Alerts that could not be written to the data directory.")
 	m.checkpointFailures = m.counter("checkpoint_failures_total", "Checkpoints that could not be written; the journal holds every outcome.")
 	m.journalFailures = m.counter("journal_failures_total", "Changes of the memory that the journal could not take; they were not acknowledged.")
-	m.batchSeconds = m.histogram("batch_duration_seconds", "Time from a batch's turn to its verdicts.",
-		[]float64{5e-6, 2e-5, 1e-4, 5e-4, 2e-3, 1e-2, 5e-2, 0.25, 1, 5})
-	m.batchRows = m.histogram("batch_rows", "Rows of a batch.", prometheus.ExponentialBuckets(1, 4, 9))
-	for d := range m.decided {
-		m.decided[d] = m.decisions.WithLabelValues(Decision(d).String())
-	}
-	for r := NotFinite; r < refusals; r++ {
-		m.refused[r] = m.errors.WithLabelValues(r.String())
-	}
-	m.refused[BasicChecks] = m.validations.WithLabelValues("basic_checks")
-	m.approved, m.rejected = m.validations.WithLabelValues("approved"), m.validations.WithLabelValues("rejected")
 	m.outside.init(m)
 	return m
 }
@@ -111,13 +92,7 @@ func (m *Metrics) counter(name, help string) prometheus.Counter {
 	return c
 }
 
-// histogram is classic and native at once.
-func (m *Metrics) histogram(name, help string, buckets []float64) prometheus.Histogram {
-	h := prometheus.NewHistogram(histogramOptions(name, help, buckets))
-	m.all = append(m.all, h)
-	return h
-}
-
+// histogramOptions are of one that is classic and native at once.
 func histogramOptions(name, help string, buckets []float64) prometheus.HistogramOpts {
 	return prometheus.HistogramOpts{
 		Namespace: namespace, Name: name, Help: help, Buckets: buckets,
@@ -133,34 +108,20 @@ func (m *Metrics) Register(r prometheus.Registerer) error {
 	return nil
 }
 
-// Validated counts a batch, and empties the tally for the next one.
-func (m *Metrics) Validated(t *Tally, took time.Duration) {
-	add := func(c prometheus.Counter, n int) {
-		if n > 0 {
-			c.Add(float64(n))
-		}
-	}
-	rows, errors := t.rows(), t.errors()
-	add(m.approved, t.approved)
-	add(m.rejected, t.judged-t.approved)
-	for d, n := range t.decisions {
-		add(m.decided[d], n)
-	}
-	for r, n := range t.refusals {
-		add(m.refused[r], n)
-	}
-	if errors > 0 {
-		m.validations.WithLabelValues("error").Add(float64(errors))
-	}
-	m.batchRows.Observe(float64(rows))
-	m.batchSeconds.Observe(took.Seconds())
+// begin gives the tally to the one batch that is counted now.
+func (m *Metrics) begin() *Tally {
 	m.mu.Lock()
-	m.judged += int64(t.judged)
-	m.approvals += int64(t.approved)
-	m.risks.add(t)
-	m.ratio.add(m.now(), rows, errors)
+	m.tally.begin()
+	return &m.tally
+}
+
+// end takes the tally back, when a batch was answered that began at start.
+func (m *Metrics) end(start time.Time) {
+	t, now := &m.tally, m.now()
+	m.batchRows.observe(float64(t.rows))
+	m.batchSeconds.observe(now.Sub(start).Seconds())
+	m.ratio.add(now, t.rows, t.failed())
 	m.mu.Unlock()
-	t.reset()
 }
 
 // ErrorRatio is errors by rows of the last hour.

@@ -14,18 +14,18 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestRisksAreTheLibrarysHistogram feeds the same risks to the library's
-// histogram and to the one that takes batches.
-func TestRisksAreTheLibrarysHistogram(t *testing.T) {
+// TestHistogramIsTheLibrarys feeds the same risks to the library's histogram and
+// to the one here.
+func TestHistogramIsTheLibrarys(t *testing.T) {
+	const low = -10
+	ours := newHistogram(riskScore, newScale(low, 0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1))
 	theirs := prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "x", Buckets: classicRisks[:], NativeHistogramBucketFactor: 1.1,
-		NativeHistogramZeroThreshold: math.Exp2(-doublings),
+		Name: "x", Buckets: ours.scale.classic, NativeHistogramBucketFactor: 1.1,
+		NativeHistogramZeroThreshold: math.Exp2(low),
 	})
-	ours := risks{desc: riskDesc}
-	tally := &Tally{}
 	random := rand.New(rand.NewPCG(1, 2))
 	feed := func(v float32) {
-		tally.Judged(v, true, Allow)
+		ours.observe(float64(v))
 		theirs.Observe(float64(v))
 	}
 	for range 20000 {
@@ -40,7 +40,6 @@ func TestRisksAreTheLibrarysHistogram(t *testing.T) {
 	for _, v := range []float32{0, 1, 0.5, 0.25, math.SmallestNonzeroFloat32} {
 		feed(v)
 	}
-	ours.add(tally)
 	var got, want dto.Metric
 	if err := ours.Write(&got); err != nil {
 		t.Fatal(err)
@@ -104,17 +103,15 @@ func TestMetrics(t *testing.T) {
 	if err := m.Register(registry); err != nil {
 		t.Fatal(err)
 	}
-	tally := m.Tally()
+	tally := m.Begin()
 	tally.Judged(0.25, true, Allow)
 	tally.Judged(0.5, false, Review)
 	tally.Judged(0.75, false, Block)
 	tally.Refused(BasicChecks, 1)
-	m.Validated(tally, 3*time.Millisecond)
+	m.End(tally, c.Now())
+	tally = m.Begin()
 	tally.Refused(Overflow, 2)
-	m.Validated(tally, time.Millisecond)
-	if n := tally.rows(); n != 0 {
-		t.Errorf("%d rows are left in the tally, want 0", n)
-	}
+	m.End(tally, c.Now())
 	m.Metrics.Recorded("stored", 3)
 	m.Metrics.Recorded("nonsense", 1)
 	m.Metrics.Inspected()
@@ -272,20 +269,44 @@ func TestWhatNobodyFeedsIsNotExported(t *testing.T) {
 	}
 }
 
-// TestValidatedAllocatesNothing: not even while rows of high risk are
+// TestCountingAllocatesNothing: not even while rows of high risk are
 // swallowed.
-func TestValidatedAllocatesNothing(t *testing.T) {
+func TestCountingAllocatesNothing(t *testing.T) {
 	m := full(t, newClock())
-	tally := m.Tally()
 	batch := func() {
+		start := time.Now()
+		tally := m.Begin()
 		for range 64 {
 			tally.Judged(0.95, false, Block)
 		}
-		m.Validated(tally, time.Millisecond)
+		m.End(tally, start)
 	}
 	batch()
 	if n := testing.AllocsPerRun(100, batch); n != 0 {
 		t.Errorf("%v allocations a batch, want 0", n)
+	}
+}
+
+// TestScalesTellBoundsApart: a step of the first guess holds one bound at most.
+func TestScalesTellBoundsApart(t *testing.T) {
+	m := NewMetrics(MetricsOptions{})
+	for _, h := range []histogram{m.tally.risks, m.batchSeconds, m.batchRows} {
+		s := h.scale
+		for step := range len(s.guess) - 1 {
+			if n := s.guess[step+1] - s.guess[step]; n > 1 {
+				t.Errorf("%s: %d bounds in step %d, at most 1 can be told apart", h.desc, n, step)
+			}
+		}
+		for i, bound := range s.bounds[:len(s.bounds)-1] {
+			if got, above := s.cell(bound), s.cell(math.Nextafter32(bound, 1e9)); got != i || above != i+1 {
+				t.Errorf("%s: %v is in cell %d and what follows in %d, want %d and %d", h.desc, bound, got, above, i, i+1)
+			}
+		}
+		for v, want := range map[float32]int{0: 0, -1: 0, float32(math.NaN()): 0, float32(math.Inf(1)): len(s.bounds) - 1} {
+			if got := s.cell(v); got != want {
+				t.Errorf("%s: %v is in cell %d, want %d", h.desc, v, got, want)
+			}
+		}
 	}
 }
 
@@ -302,13 +323,14 @@ func BenchmarkTally(b *testing.B) {
 			for i := range values {
 				values[i] = random.Float32()
 			}
-			tally := m.Tally()
 			b.ReportAllocs()
 			for b.Loop() {
+				start := time.Now()
+				tally := m.Begin()
 				for _, v := range values {
 					tally.Judged(v, v < 0.5, Block)
 				}
-				m.Validated(tally, time.Millisecond)
+				m.End(tally, start)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(rows)/float64(b.N), "ns/row")
 		})

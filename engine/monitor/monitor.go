@@ -92,6 +92,7 @@ func Open(o Options) (*Monitor, error) {
 		Now: o.Now, Rules: o.Rules, State: o.State, Confusion: confusion.Window,
 		RecentAlerts: func() int { return m.Alerts.Recent() },
 	})
+	m.Metrics.tally.threshold = float32(o.Thresholds.Risk)
 	var err error
 	if m.Alerts, err = OpenAlerts(AlertOptions{
 		Now: o.Now, Hold: o.Hold, File: path(AlertsFile), Logger: o.Logger, Metrics: m.Metrics,
@@ -116,24 +117,24 @@ func (m *Monitor) Register(r prometheus.Registerer) error {
 	return nil
 }
 
-// Tally makes one for batches.
-func (m *Monitor) Tally() *Tally { return &Tally{Threshold: float32(m.thresholds.Risk)} }
+// Begin gives the tally to count a batch in, and makes others wait until End.
+func (m *Monitor) Begin() *Tally { return m.Metrics.begin() }
 
-// Validated takes a batch that was answered, and empties its tally. It
-// allocates nothing unless an alert is raised.
-func (m *Monitor) Validated(t *Tally, took time.Duration) {
-	high, highest, refusals, errors := t.high, t.highest, t.refusals, t.errors()
-	m.Metrics.Validated(t, took)
+// End takes a batch that was answered, and began at start. It allocates
+// nothing unless an alert is raised.
+func (m *Monitor) End(t *Tally, start time.Time) {
+	high, highest, errors, failed := t.high, t.highest, t.errors, t.failed()
+	m.Metrics.end(start)
 	if high > 0 && !m.Alerts.swallow(HighRisk, validationSource, int64(high)) {
 		m.Alerts.raise(Alert{Level: Warning, Kind: HighRisk, Source: validationSource,
 			Message: fmt.Sprintf("High risk score: %.3f", highest)}, int64(high)-1)
 	}
-	if errors == 0 {
+	if failed == 0 {
 		return
 	}
-	if !m.Alerts.swallow(ValidationError, validationSource, int64(errors)) {
+	if !m.Alerts.swallow(ValidationError, validationSource, int64(failed)) {
 		m.Alerts.raise(Alert{Level: Error, Kind: ValidationError, Source: validationSource,
-			Message: "rows could not be judged and are blocked:" + list(refusals)}, int64(errors)-1)
+			Message: "rows could not be judged and are blocked:" + list(errors)}, int64(failed)-1)
 	}
 	if rate := m.Metrics.ErrorRatio(); rate > m.thresholds.ErrorRate {
 		m.Alerts.Raise(Alert{Level: Critical, Kind: ErrorRate, Source: systemSource,
