@@ -28,6 +28,7 @@ type alertFile struct {
 	path  string
 	file  *os.File // nil until something is appended
 	lines []json.RawMessage
+	count int // of lines in the file
 }
 
 // openAlertFile opens the file of the one process that writes it. A last line
@@ -40,7 +41,8 @@ func openAlertFile(path string, now time.Time) (*alertFile, []Alert, error) {
 	if err != nil && !errors.Is(err, ErrDamaged) {
 		return nil, nil, err
 	}
-	f.lines = lines
+	f.lines, f.count = lines, len(lines)
+	alerts = tail(alerts)
 	switch {
 	case err != nil:
 		aside, moved := setAside(path, now)
@@ -59,7 +61,7 @@ func openAlertFile(path string, now time.Time) (*alertFile, []Alert, error) {
 // read.
 func ReadAlerts(path string) ([]Alert, error) {
 	alerts, _, _, err := readAlertFile(path)
-	return alerts, err
+	return tail(alerts), err
 }
 
 func readAlertFile(path string) (alerts []Alert, lines []json.RawMessage, cut bool, err error) {
@@ -75,18 +77,18 @@ func readAlertFile(path string) (alerts []Alert, lines []json.RawMessage, cut bo
 		line, rest, whole := bytes.Cut(data, []byte("\n"))
 		data = rest
 		if !whole {
-			return tail(alerts), tail(lines), true, damage
+			return alerts, lines, true, damage
 		}
 		var alert Alert
 		if err := json.Unmarshal(line, &alert); err != nil {
 			if damage == nil {
-				damage = fmt.Errorf("alerts: %s, line %d %w: %v", path, number, ErrDamaged, err)
+				damage = fmt.Errorf("alerts: %s, line %d %w: %w", path, number, ErrDamaged, err)
 			}
 			continue
 		}
 		alerts, lines = append(alerts, alert), append(lines, json.RawMessage(line))
 	}
-	return tail(alerts), tail(lines), false, damage
+	return alerts, lines, false, damage
 }
 
 func tail[T any](all []T) []T { return all[max(0, len(all)-keptAlerts):] }
@@ -98,7 +100,7 @@ func (f *alertFile) append(alert Alert) error {
 		return fmt.Errorf("alerts: %w", err)
 	}
 	f.lines = append(f.lines, line)
-	if len(f.lines) >= 2*keptAlerts {
+	if f.count++; f.count >= 2*keptAlerts {
 		return f.compact()
 	}
 	if f.file == nil {
@@ -125,12 +127,13 @@ func (f *alertFile) append(alert Alert) error {
 func (f *alertFile) compact() error {
 	err := f.close()
 	f.lines = append(f.lines[:0:0], tail(f.lines)...)
+	f.count = len(f.lines)
 	if err == nil {
 		err = checkpoints.WriteAtomic(f.path, 0o600, func(w io.Writer) error {
 			buffer := bufio.NewWriter(w)
 			for _, line := range f.lines {
-				buffer.Write(line) // its error stays with it
-				buffer.WriteByte('\n')
+				_, _ = buffer.Write(line) // an error stays with the buffer
+				_ = buffer.WriteByte('\n')
 			}
 			return buffer.Flush()
 		})

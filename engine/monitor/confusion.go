@@ -125,7 +125,7 @@ func (c *Confusion) read() error {
 		err = c.saved.check()
 	}
 	if err != nil {
-		return fmt.Errorf("judged outcomes: %s %w: %v", c.path, ErrDamaged, err)
+		return fmt.Errorf("judged outcomes: %s %w: %w", c.path, ErrDamaged, err)
 	}
 	return nil
 }

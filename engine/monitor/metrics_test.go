@@ -71,7 +71,7 @@ func counts(h *dto.Histogram) string {
 			count += h.PositiveDelta[next]
 			next++
 			if count > 0 {
-				text.WriteString(fmt.Sprintf(" %d:%d", bucket, count))
+				fmt.Fprintf(&text, " %d:%d", bucket, count)
 			}
 			bucket++
 		}

@@ -128,7 +128,7 @@ func passing(err error) bool {
 func retryAfter(exec failsafe.ExecutionAttempt[any]) time.Duration {
 	var after *RetryAfterError
 	if errors.As(exec.LastError(), &after) {
-		return min(max(after.After, 0), maxBackoff)
+		return min(max(after.After+after.After/8, 0), maxBackoff) // so that jitter is never too early
 	}
 	return -1
 }
