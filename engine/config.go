@@ -71,6 +71,8 @@ type Config struct {
 	Detector    DetectorConfig    `toml:"detector"`
 	Embedding   EmbeddingConfig   `toml:"embedding"`
 	Shadow      ShadowConfig      `toml:"shadow"`
+	Monitor     MonitorConfig     `toml:"monitor"`
+	Alerts      AlertsConfig      `toml:"alerts"`
 	Logging     LoggingConfig     `toml:"logging"`
 }
 
@@ -150,10 +152,38 @@ type ShadowConfig struct {
 	BlockThreshold       float64 `toml:"block_threshold"`
 }
 
-// LoggingConfig says what is logged, and how.
+// MonitorConfig says from where on something is an alert, and where metrics go.
+type MonitorConfig struct {
+	RiskScore          float64  `toml:"risk_score"`
+	ErrorRate          float64  `toml:"error_rate"`
+	MemoryUtilization  float64  `toml:"memory_utilization"`
+	PatternConsistency float64  `toml:"pattern_consistency"`
+	CheckInterval      Duration `toml:"check_interval"` // of what nobody else looks at
+	MetricsFile        string   `toml:"metrics_file"`   // of validate and record; "": none
+	PushURL            string   `toml:"push_url"`       // likewise; "": nowhere
+}
+
+// AlertsConfig says who is told of alerts. Addresses and keys are secrets: they
+// lie in files, or come from the environment.
+type AlertsConfig struct {
+	Hold              Duration `toml:"hold"`  // one alert of a kind and source in this time
+	Level             string   `toml:"level"` // the least that leaves the process
+	Grace             Duration `toml:"grace"` // for deliveries, at the end
+	SlackWebhookFile  string   `toml:"slack_webhook_file"`
+	WebhookURLFile    string   `toml:"webhook_url_file"`
+	WebhookSecretFile string   `toml:"webhook_secret_file"`
+}
+
+// LoggingConfig says what is logged, how and where beside standard error.
 type LoggingConfig struct {
-	Level  string `toml:"level"`
-	Format string `toml:"format"`
+	Level      string   `toml:"level"`
+	Levels     []string `toml:"levels"` // component=level, where they differ
+	Format     string   `toml:"format"`
+	File       string   `toml:"file"` // "": none
+	MaxSize    int      `toml:"max_size"`
+	MaxBackups int      `toml:"max_backups"`
+	MaxAge     int      `toml:"max_age"`
+	Compress   bool     `toml:"compress"`
 }
 
 // DefaultConfig is the configuration of an installation that sets nothing:
@@ -178,8 +208,13 @@ func DefaultConfig() Config {
 			Mode: detect.Calibrated, Sensitivity: 0.95, OnOutlier: OnOutlierQuarantine, QuarantineCapacity: 1000,
 			SourceQuota: 1000, SourceWindow: Duration(time.Hour),
 		},
-		Shadow:  ShadowConfig{Tier: "GAMMA", EntropyThreshold: 0.7, CollapseThreshold: 0.85, BlockThreshold: 0.8},
-		Logging: LoggingConfig{Level: "info", Format: "text"},
+		Shadow: ShadowConfig{Tier: "GAMMA", EntropyThreshold: 0.7, CollapseThreshold: 0.85, BlockThreshold: 0.8},
+		Monitor: MonitorConfig{
+			RiskScore: 0.8, ErrorRate: 0.1, MemoryUtilization: 0.9, PatternConsistency: 0.3,
+			CheckInterval: Duration(time.Minute),
+		},
+		Alerts:  AlertsConfig{Hold: Duration(time.Hour), Level: "warning", Grace: Duration(5 * time.Second)},
+		Logging: LoggingConfig{Level: "info", Levels: []string{}, Format: "text", MaxSize: 100, MaxBackups: 5},
 	}
 }
 
@@ -292,6 +327,7 @@ func (c *Config) Validate() error {
 		refuse("detector.source_window", "%q is out of range, expected 1s to 720h", w)
 	}
 	choice("embedding.fallback", c.Embedding.Fallback, "", "hash")
+	c.validateMonitoring(refuse)
 	choice("logging.level", c.Logging.Level, "trace", "debug", "info", "warn", "error")
 	choice("logging.format", c.Logging.Format, "text", "json")
 	return errors.Join(errs...)

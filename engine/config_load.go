@@ -136,6 +136,8 @@ func flagName(key string) string {
 	switch key {
 	case "dir":
 		return "data-dir"
+	case "push_url":
+		return "push"
 	case "level", "format":
 		return "log-" + key
 	default:

@@ -9,13 +9,15 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/fdqc-cockpit/fdqc/engine/monitor"
 	"github.com/fdqc-cockpit/fdqc/engine/policy"
 )
 
 // tighten applies ./fdqc.toml, which nobody named, over settings that are
 // complete without it. What it says about safety holds only where it is
 // stricter; what it says about anything that decides which memory, weights or
-// thresholds judge is refused when it differs. device, threads, batch_size
+// thresholds judge, or where alerts, metrics and logs go, is refused when it
+// differs. device, threads, batch_size
 // and logging carry no safety and are taken where nothing else sets them.
 func (l *loader) tighten(path string) error {
 	data, err := readOwned(path)
@@ -96,6 +98,15 @@ func stricter(key string, now, then any) bool {
 		return *then.(*int) < *now.(*int)
 	case "detector.source_window":
 		return *then.(*Duration) > *now.(*Duration)
+	case "monitor.risk_score", "monitor.error_rate", "monitor.memory_utilization":
+		return *then.(*float64) < *now.(*float64) // more is an alert
+	case "monitor.pattern_consistency":
+		return *then.(*float64) > *now.(*float64)
+	case "monitor.check_interval", "alerts.hold":
+		return *then.(*Duration) < *now.(*Duration)
+	case "alerts.level":
+		var was, is monitor.Level
+		return was.UnmarshalText([]byte(*now.(*string))) == nil && is.UnmarshalText([]byte(*then.(*string))) == nil && is < was
 	case "logging.level":
 		return levels[*then.(*string)] < levels[*now.(*string)] // warnings cannot be hidden
 	case "embedding.fallback":

@@ -100,6 +100,7 @@ func (e *Engine) deviceFailed(err error) error {
 		return err
 	}
 	if e.config.Engine.Device != anyDevice {
+		e.directory.watch.deviceLost(err)
 		e.logger.Error("the device is lost, nothing can be judged until this program starts anew", "device", on.String(), "error", err)
 		return err
 	}
@@ -109,6 +110,7 @@ func (e *Engine) deviceFailed(err error) error {
 		return errors.Join(err, moved)
 	}
 	e.stale = true
+	e.directory.watch.deviceLost(err)
 	e.device.now.Store(int32(torch.CPU))
 	e.device.fallbacks.Add(1)
 	e.logger.Error("the device is lost, batches are judged on the CPU from now on", "device", on.String(), "error", err)

@@ -77,6 +77,8 @@ type Directory struct {
 	guard         guard
 	detectorState []byte
 
+	watch *watch // nil: nobody monitors it
+
 	autosave sync.WaitGroup
 	stop     context.CancelFunc // of autosave; nil when there is none
 	closing  sync.Once
@@ -134,6 +136,11 @@ func openDirectory(config Config, o *options, writes bool, first *checkpoints.Pa
 	}
 	if err := d.open(writes, o.anySize); err != nil {
 		return nil, errors.Join(verification(err), d.Close())
+	}
+	if writes {
+		if d.watch, err = openWatch(d, o); err != nil {
+			return nil, errors.Join(err, d.Close())
+		}
 	}
 	d.complete = true
 	if every := time.Duration(config.Persistence.AutoSaveInterval); writes && every > 0 {
@@ -257,10 +264,11 @@ func (d *Directory) Close() error {
 			d.stop()
 			d.autosave.Wait()
 		}
+		// Before the gates: a hook may pull a lever.
+		errs := []error{d.watch.close()}
 		ctx := context.Background() // it never ends, so the gates answer nil
 		_ = d.saving.lock(ctx)
 		defer d.saving.unlock()
-		var errs []error
 		if d.complete && d.writes() && d.journal.Position() != d.saved && d.keys.inUse() == nil {
 			if _, err := d.save(ctx, "close", 0); err != nil {
 				errs = append(errs, fmt.Errorf("%w (the journal holds every outcome)", err))

@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fdqc-cockpit/fdqc/cgo/torch"
 	"github.com/fdqc-cockpit/fdqc/engine/memory"
+	"github.com/fdqc-cockpit/fdqc/engine/monitor"
 	"github.com/fdqc-cockpit/fdqc/engine/policy"
 	"github.com/fdqc-cockpit/fdqc/models"
 )
@@ -58,6 +60,10 @@ type options struct {
 	files    files
 	// undetected has everything that is recorded stored.
 	undetected bool
+
+	registerer  prometheus.Registerer // nil: the metrics are nobody's
+	onCritical  func(monitor.Alert)   // may be nil
+	unmonitored bool
 }
 
 // Option changes how an engine or a data directory is opened.
@@ -155,6 +161,12 @@ func (e *Engine) open(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
+	if e.directory.watch == nil {
+		if e.directory.watch, err = openWatch(e.directory, o); err != nil {
+			return err
+		}
+	}
+	e.directory.watch.serves(e)
 	e.policy = policyOf(&e.config, e.directory.Levers())
 	if err := e.openValidator(ctx, on, loaded); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/fdqc-cockpit/fdqc/cgo/torch"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
@@ -23,6 +24,16 @@ type Outcome struct {
 	Source string
 	// Importance keeps a pattern longer, at least 0; nil is 1.
 	Importance *float32
+	// Judged says what verdict the action was given, for counting how often
+	// verdicts are right; nil: none is known.
+	Judged *JudgedAs
+}
+
+// JudgedAs is a verdict that an action was given before it turned out safe or
+// unsafe.
+type JudgedAs struct {
+	Approved bool      // by the tier, as Verdict.Approved
+	At       time.Time // zero: now
 }
 
 // Result says what became of an outcome.
@@ -85,6 +96,7 @@ func (e *Engine) Record(ctx context.Context, outcomes []Outcome) ([]Receipt, err
 		if err != nil {
 			return receipts[:from], fmt.Errorf("record: %w", err)
 		}
+		e.directory.watch.recorded(outcomes[from:to], receipts[from:to])
 	}
 	return receipts, nil
 }
@@ -116,7 +128,7 @@ func (e *Engine) recordRows(ctx context.Context, outcomes []Outcome, rows []floa
 			}
 		}
 		return entries, nil
-	}, nil)
+	}, e.directory.watch.look)
 }
 
 // recordRow puts one outcome where the detector lets it go, and answers the

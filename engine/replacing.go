@@ -289,7 +289,9 @@ func (d *Directory) append(entries ...journal.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	if _, err := d.journal.Append(entries...); err != nil {
+	_, err := d.journal.Append(entries...)
+	d.watch.changed(err)
+	if err != nil {
 		return err
 	}
 	d.owed = nil

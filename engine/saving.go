@@ -21,7 +21,8 @@ func (d *Directory) Save(ctx context.Context, reason string) (store.Checkpoint, 
 
 // save is Save for a caller that holds saving. source is the checkpoint that
 // this one copies, if any.
-func (d *Directory) save(ctx context.Context, reason string, source int64) (store.Checkpoint, error) {
+func (d *Directory) save(ctx context.Context, reason string, source int64) (saved store.Checkpoint, err error) {
+	defer func() { d.watch.checkpointed(err) }()
 	if err := d.changing.lock(ctx); err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
 	}
@@ -45,7 +46,7 @@ func (d *Directory) save(ctx context.Context, reason string, source int64) (stor
 	if err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
 	}
-	saved, err := d.store.Save(patternSet(snapshot, d.now(), d.metadata), about)
+	saved, err = d.store.Save(patternSet(snapshot, d.now(), d.metadata), about)
 	if err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save checkpoint: %w", err)
 	}

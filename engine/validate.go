@@ -51,8 +51,11 @@ func (e *Engine) ValidateInto(ctx context.Context, b Batch, out []Verdict) error
 	if e.closed {
 		return ErrClosed
 	}
+	watch := e.directory.watch
+	start := watch.begin()
 	if e.stale {
 		if err := e.publish(ctx); err != nil {
+			watch.notJudged(rows, start, err)
 			return fmt.Errorf("validate: %w", err)
 		}
 	}
@@ -65,6 +68,7 @@ func (e *Engine) ValidateInto(ctx context.Context, b Batch, out []Verdict) error
 	err = e.validator.Validate(ctx, &s.batch, e.policy, native)
 	if err = e.deviceFailed(err); err != nil {
 		e.sessions.rollback()
+		watch.notJudged(rows, start, err)
 		return fmt.Errorf("validate: %w", err)
 	}
 	e.sessions.commit()
@@ -74,6 +78,7 @@ func (e *Engine) ValidateInto(ctx context.Context, b Batch, out []Verdict) error
 	if e.shadow != nil {
 		e.countShadow(out, s.batch.Flags)
 	}
+	watch.judged(out, start)
 	return nil
 }
 

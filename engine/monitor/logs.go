@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -182,24 +181,6 @@ func ParseLevels(texts []string) (map[string]string, error) {
 		levels[component] = level
 	}
 	return levels, nil
-}
-
-// LooserLevels names the components that say less under some levels than under
-// others, given the level of the rest.
-func LooserLevels(rest string, now, then map[string]string) []string {
-	rank := func(levels map[string]string, component string) int {
-		if level, ok := levels[component]; ok {
-			return slices.Index(logLevels, level)
-		}
-		return slices.Index(logLevels, rest)
-	}
-	looser := map[string]bool{}
-	for _, component := range Components() {
-		if rank(then, component) > rank(now, component) {
-			looser[component] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(looser))
 }
 
 // ownLog refuses a log that is no plain file, and takes the permissions of
