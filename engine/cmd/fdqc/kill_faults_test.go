@@ -25,13 +25,29 @@ type killed struct {
 	receipts string
 }
 
-// number is the outcome of a pattern; outcome is the line of a number, safe
-// when it is even. Both halves of a number are exact in float32.
-func number(row []float32) int64 { return int64(row[0])<<12 | int64(row[1]) }
+// number is the outcome of a pattern; outcome is the line of a number below
+// 1<<24, safe when it is even. Both halves of a number are exact in float32, and
+// numbers are scattered, or the detector would hold nearly all for their drift.
+func number(row []float32) int64 {
+	m := int64(row[0])<<12 | int64(row[1])
+	for range 2 {
+		m ^= m >> 12
+		m = m * gather & 0xffffff
+	}
+	return m
+}
 
 func outcome(n int64) string {
-	return fmt.Sprintf(`{"id": %d, "embedding": [%d, %d, 1, 1, 1, 1, 1, 1], "is_safe": %v}`+"\n", n, n>>12, n&0xfff, n%2 == 0)
+	m := n
+	for range 2 {
+		m = m * scatter & 0xffffff
+		m ^= m >> 12
+	}
+	return fmt.Sprintf(`{"id": %d, "embedding": [%d, %d, 1, 1, 1, 1, 1, 1], "is_safe": %v}`+"\n", n, m>>12, m&0xfff, n%2 == 0)
 }
+
+// scatter by gather is 1, of 24 bits.
+const scatter, gather = 0x3779b1, 0x8b2f51
 
 // acknowledged are the numbers of the receipts that are complete lines.
 func (k *killed) acknowledged(t *testing.T) []int64 {
@@ -50,26 +66,26 @@ func (k *killed) acknowledged(t *testing.T) []int64 {
 		if !bytes.HasSuffix(line, []byte("}\n")) || json.Unmarshal(line, &r) != nil {
 			continue // torn: nobody was told
 		}
-		if r.Result != "stored" || !r.Durable || r.Sequence != r.ID+1 {
-			t.Fatalf("receipt %q: want stored, durable and the sequence after the id", line)
+		if r.Result != "stored" && r.Result != "quarantined" || !r.Durable {
+			t.Fatalf("receipt %q: want stored or quarantined, and durable", line)
 		}
 		all = append(all, r.ID)
 	}
 	return all
 }
 
-// stored are the numbers in the memory, sorted, and its counter.
-func (k *killed) stored(t *testing.T) ([]int64, int64) {
+// kept are the numbers in the memory and in the quarantine, sorted, and how
+// many are in the latter.
+func (k *killed) kept(t *testing.T) (all []int64, held int64) {
 	t.Helper()
 	d, err := engine.OpenDirectory(k.config, engine.ReadOnly())
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot := d.Patterns()
+	snapshot, quarantine := d.Patterns(), d.Quarantine()
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	var all []int64
 	for side := range snapshot.Sides {
 		for i := range snapshot.Sides[side].IDs {
 			n := number(snapshot.Sides[side].Rows[i*snapshot.Width:])
@@ -79,8 +95,14 @@ func (k *killed) stored(t *testing.T) ([]int64, int64) {
 			all = append(all, n)
 		}
 	}
+	if snapshot.Counter != int64(len(all)) {
+		t.Errorf("%d patterns, counter %d, want as many", len(all), snapshot.Counter)
+	}
+	for i := range quarantine {
+		all = append(all, number(quarantine[i].Workspace))
+	}
 	slices.Sort(all)
-	return all, snapshot.Counter
+	return all, int64(len(quarantine))
 }
 
 // checkpointed is the sequence of the newest checkpoint.
@@ -179,7 +201,7 @@ func TestKilledWriters(t *testing.T) {
 	k := &killed{config: engine.DefaultConfig(), file: filepath.Join(dir, "config.toml"), receipts: filepath.Join(dir, "receipts.jsonl")}
 	k.config.Persistence.Dir = filepath.Join(dir, "data")
 	k.config.Memory.Capacity = 1_000_000 // none is evicted
-	settings := fmt.Sprintf("[persistence]\ndir = %q\nauto_save_interval = \"1s\"\nmax_checkpoints = 2\n[memory]\ncapacity = %d\n", k.config.Persistence.Dir, k.config.Memory.Capacity)
+	settings := fmt.Sprintf("[persistence]\ndir = %q\nauto_save_interval = \"1s\"\nmax_checkpoints = 2\n[detector]\nquarantine_capacity = 100000\n[memory]\ncapacity = %d\n", k.config.Persistence.Dir, k.config.Memory.Capacity)
 	if err := os.WriteFile(k.file, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +216,7 @@ func TestKilledWriters(t *testing.T) {
 		return info.Size()
 	}
 	var lost, doubled int
-	counter, unacknowledged := int64(1), int64(0)
+	counter, unacknowledged, quarantined := int64(1), int64(0), int64(0)
 	for round := range rounds {
 		before, saved := size(), k.checkpointed(t)
 		k.round(t, counter, func(running func() bool) {
@@ -214,9 +236,10 @@ func TestKilledWriters(t *testing.T) {
 				wait(t, running, func() bool { return size() >= before+more })
 			}
 		})
-		stored, count := k.stored(t)
+		kept, held := k.kept(t)
+		count := int64(len(kept))
 		has := map[int64]int{}
-		for _, n := range stored {
+		for _, n := range kept {
 			has[n]++
 			if has[n] == 2 {
 				doubled++
@@ -228,22 +251,25 @@ func TestKilledWriters(t *testing.T) {
 				lost++
 			}
 		}
-		if count != int64(len(stored)) || stored[len(stored)-1] != count-1 {
-			t.Errorf("round %d: %d patterns up to %d, counter %d, want all from 0 to the counter", round, len(stored), stored[len(stored)-1], count)
+		if last := kept[count-1]; last != count-1 {
+			t.Errorf("round %d: %d outcomes up to %d, want all from 0 on", round, count, last)
 		}
 		if lost > 0 || doubled > 0 {
-			t.Fatalf("round %d: %d acknowledged outcomes lost, %d stored twice", round, lost, doubled)
+			t.Fatalf("round %d: %d acknowledged outcomes lost, %d kept twice", round, lost, doubled)
 		}
 		if now := k.checkpointed(t); now < saved {
 			t.Errorf("round %d: newest checkpoint %d, before %d", round, now, saved)
 		}
-		// What was stored and never acknowledged is not sent again: the
-		// driver goes on after the memory's counter.
-		counter, unacknowledged = count, count-int64(len(receipts))
+		// What was kept and never acknowledged is not sent again: the
+		// driver goes on after it.
+		counter, unacknowledged, quarantined = count, count-int64(len(receipts)), held
 	}
 	checkpoints := k.checkpointed(t)
-	t.Logf("%d writers killed: %d outcomes stored, %d acknowledged, %d lost, %d stored twice, %d stored and not acknowledged, %d checkpoints",
-		rounds, counter, counter-unacknowledged, lost, doubled, unacknowledged, checkpoints)
+	t.Logf("%d writers killed: %d outcomes kept, %d of them in quarantine, %d acknowledged, %d lost, %d kept twice, %d kept and not acknowledged, %d checkpoints",
+		rounds, counter, quarantined, counter-unacknowledged, lost, doubled, unacknowledged, checkpoints)
+	if quarantined == 0 || quarantined == counter {
+		t.Errorf("%d of %d outcomes are in quarantine, want some and not all", quarantined, counter)
+	}
 	if checkpoints < 3 {
 		t.Errorf("%d checkpoints, want some to be made while writers are killed", checkpoints)
 	}
