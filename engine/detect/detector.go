@@ -51,15 +51,15 @@ type Detector struct {
 
 // side is what is known of one side of the memory.
 type side struct {
-	columns    columns
-	sample     sample
-	fit        *fit // nil: too few rows
-	added      int  // rows since the fit
-	evicted    int
-	lastID     int64
-	judgedFrom int64 // first id that was judged by limits, 0: none
-	anchor     *Anchor
-	window     window
+	columns columns
+	sample  sample
+	fit     *fit // nil: too few rows
+	added   int  // rows since the fit
+	evicted int
+	lastID  int64
+	held    Held
+	anchor  *Anchor
+	window  window
 }
 
 // New makes a detector for an empty memory.

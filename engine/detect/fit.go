@@ -43,11 +43,11 @@ func (c *Config) least() int {
 func (d *Detector) fitted(ctx context.Context, which int) (*fit, error) {
 	own, other := d.sides[which], d.sides[1-which]
 	width := d.config.Width
-	rows, values := own.sample.shuffled(width)
-	_, others := other.sample.shuffled(width)
+	rows, others := own.sample.shuffled(width), other.sample.shuffled(width)
+	count := len(own.sample.rows)
 	share := float64(d.below) / math.MaxUint64 // of the memory in the sample
 	// A limit of a share of closeShare * share is taken from these.
-	queries := len(rows)
+	queries := count
 	if limit := mostQueries / share; limit < float64(queries) {
 		queries = int(limit)
 	}
@@ -55,9 +55,9 @@ func (d *Detector) fitted(ctx context.Context, which int) (*fit, error) {
 		location: make([]float64, width), factor: make([]float64, width*width),
 		count: own.columns.count, others: other.columns.count, ratio: math.Inf(1),
 	}
-	left := make([]float64, len(rows))
+	left := make([]float64, count)
 	same, across := make([]float64, queries), make([]float64, queries)
-	trace, square, err := d.computer.DetectorFit(ctx, width, values, others, f.location, f.factor, left, same, across)
+	trace, square, err := d.computer.DetectorFit(ctx, width, rows, others, f.location, f.factor, left, same, across)
 	if err != nil {
 		return nil, fmt.Errorf("detector: fit of the %s side: %w", sideName(which), err)
 	}
@@ -66,16 +66,17 @@ func (d *Detector) fitted(ctx context.Context, which int) (*fit, error) {
 		f.shape = min(1, square/(trace*trace))
 	}
 	f.near = nearShare * math.Sqrt(own.columns.trace())
-	f.limit = quantile(left, rows, firedOutlier, 1-d.config.Sensitivity)
+	f.limit = quantile(left, share*own.held.Outlier, 1-d.config.Sensitivity)
 	if queries >= leastPairs && len(others) >= leastPairs*width {
 		for i := range same {
 			same[i], across[i] = ratioOf(same[i], across[i]), -across[i]
 		}
-		f.ratio = quantile(same, rows, firedContradiction, ratioShare)
+		part := share * float64(queries) / float64(count)
+		f.ratio = quantile(same, part*own.held.Ratio, ratioShare)
 		// The nearest of k rows is within a distance at most k times as often
 		// as the nearest of one.
 		if level := closeShare * share; level*float64(queries+1) >= 1 {
-			f.close = -quantile(across, rows, firedContradiction, level)
+			f.close = -quantile(across, part*own.held.Close, level)
 		}
 	}
 	return f, nil
@@ -93,33 +94,31 @@ func ratioOf(same, other float64) float64 {
 	return same / other
 }
 
-// quantile is the limit that a new row passes with the probability tail. Values
-// are those of the first rows, each computed without the row itself, and are
-// reordered.
+// quantile is the limit that a new clean row exceeds with the probability tail.
+// Values are those of the side's rows, each computed without the row itself;
+// they are reordered. Beyond them lie as many as were held.
 //
-// Where no row was ever held it is the conformal quantile: of m values and a
-// new one each is as likely the largest as any other, so the new one exceeds
-// all but the largest k with probability (k+1)/(m+1) at most (Vovk, Gammerman,
-// Shafer, "Algorithmic learning in a random world", 2005; with values that
-// leave each row out, Barber et al., "Predictive inference with the jackknife+",
-// 2021). Rows that were judged and let pass lack the tail, which was held: they
-// have none to give, but for those that fired and were stored nevertheless, up
-// to as many as clean rows would be.
-func quantile(values []float64, rows []sampled, fired mark, tail float64) float64 {
-	var whole, passed, stored float64
-	for i := range values {
-		switch m := rows[i].mark; {
-		case m&judged == 0:
-			whole++
-		case m&fired != 0:
-			stored++
-		default:
-			passed++
-		}
-	}
-	above := tail*whole + min(stored, passed*tail/(1-tail)) + tail - 1
+// It is the conformal quantile: of m values and a new one each is as likely the
+// largest as any other, so the new one exceeds all but the largest k with
+// probability (k+1)/(m+1) at most (Vovk, Gammerman, Shafer, "Algorithmic
+// learning in a random world", 2005; with values that leave each row out,
+// Barber et al., "Predictive inference with the jackknife+", 2021); between two
+// values it is interpolated.
+//
+// Without those that were held, whose own values nobody can trust, every
+// generation of the memory would lack another tail, and limits would tighten
+// for ever. With them a limit that holds too few is tightened, and one that
+// holds too many, be it for an attack, is at most the largest value of a row
+// that is in the memory.
+func quantile(values []float64, held, tail float64) float64 {
+	above := max(0, tail*(float64(len(values))+held+1)-1-held)
 	slices.Sort(values)
-	return values[len(values)-1-max(0, int(math.Floor(above+1e-9)))]
+	k, part := math.Modf(above)
+	limit := values[len(values)-1-int(k)]
+	if part > 0 && !math.IsInf(limit, 0) {
+		limit += part * (values[len(values)-2-int(k)] - limit)
+	}
+	return limit
 }
 
 func sideName(which int) string { return [2]string{"safe", "unsafe"}[which] }

@@ -35,15 +35,12 @@ func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
 	}
 	v := &b.verdicts[i]
 	*v = verdict{weight: 1}
-	if s.fit != nil {
-		v.mark = judged
-	}
 	var findings []Finding
 	add := func(rule Rule, score float64, holds bool, format string, args ...any) {
 		findings = append(findings, Finding{rule, max(1, score), fmt.Sprintf(format, args...), holds})
 	}
 	if distance, limit, ok := b.outlier(i); ok && distance > limit {
-		v.mark |= firedOutlier
+		v.held.Outlier = 1
 		add(Outlier, score(distance, limit), true, distanceReason, sideName(which), distance, limit)
 	}
 	same, other := b.nearest(row)
@@ -53,11 +50,11 @@ func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
 	}
 	switch ratio := ratioOf(same, other); {
 	case other == 0 && same > 0, ratio > limits.ratio:
-		v.mark |= firedContradiction
+		v.held.Ratio = 1
 		add(Contradiction, score(ratio, limits.ratio), true, "nearest %s pattern at %.4g, nearest %s at %.4g (threshold: %.2f times as near)",
 			sideName(1-which), other, sideName(which), same, limits.ratio)
 	case other < limits.close:
-		v.mark |= firedContradiction
+		v.held.Close = 1
 		add(Contradiction, score(limits.close, other), true, "nearest %s pattern at %.4g (threshold: %.4g)", sideName(1-which), other, limits.close)
 	}
 	copied := same <= limits.near

@@ -5,20 +5,10 @@ import "slices"
 // mostSampled is how many rows of a side a fit is made from at most.
 const mostSampled = 4096
 
-// mark says what judging said of a row that was stored.
-type mark uint8
-
-const (
-	judged             mark = 1 << iota // by limits that there were
-	firedOutlier                        // and stored nevertheless
-	firedContradiction                  // likewise
-)
-
 // sampled is one row of a sample.
 type sampled struct {
-	id   int64
-	row  []float32 // [width]; never written
-	mark mark
+	id  int64
+	row []float32 // [width]; never written
 }
 
 // sample is a uniform sample of one side. Whether a pattern belongs to it is a
@@ -91,19 +81,18 @@ func (s *sample) thinned(below uint64) sample {
 	return out
 }
 
-// shuffled is the rows in an order that says nothing about them, and their
-// values as one block.
-func (s *sample) shuffled(width int) (rows []sampled, values []float32) {
-	rows = slices.Clone(s.rows)
+// shuffled is the values of all rows, in an order that says nothing about them.
+func (s *sample) shuffled(width int) []float32 {
+	rows := slices.Clone(s.rows)
 	slices.SortFunc(rows, func(a, b sampled) int {
 		if scatter(a.id) < scatter(b.id) {
 			return -1
 		}
 		return 1
 	})
-	values = make([]float32, 0, len(rows)*width)
+	values := make([]float32, 0, len(rows)*width)
 	for i := range rows {
 		values = append(values, rows[i].row...)
 	}
-	return rows, values
+	return values
 }

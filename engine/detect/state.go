@@ -17,13 +17,16 @@ type State struct {
 
 // SideState is the part of one side.
 type SideState struct {
-	// JudgedFrom is the first id of the patterns that were judged by limits; 0:
-	// none. FiredOutlier and FiredContradiction are those of the sample that
-	// were stored although the rule fired.
-	JudgedFrom         int64   `json:"judged_from,omitempty"`
-	FiredOutlier       []int64 `json:"fired_outlier,omitempty"`
-	FiredContradiction []int64 `json:"fired_contradiction,omitempty"`
-	Anchor             *Anchor `json:"anchor,omitempty"`
+	Held   Held    `json:"held"`
+	Anchor *Anchor `json:"anchor,omitempty"`
+}
+
+// Held counts the rows that would be patterns now, had a limit not held them:
+// they are forgotten as fast as patterns leave the memory.
+type Held struct {
+	Outlier float64 `json:"outlier"` // by the limit of the distance
+	Ratio   float64 `json:"ratio"`   // contradictions: by that of the ratio
+	Close   float64 `json:"close"`   // by that of the distance to the other side
 }
 
 // Anchor is where a side was when drift began to be measured.
@@ -52,19 +55,11 @@ func (d *Detector) State() State {
 	}
 	for i, s := range d.sides {
 		out := &state.Sides[i]
-		out.JudgedFrom = s.judgedFrom
+		out.Held = s.held
 		if s.anchor != nil {
 			anchor := *s.anchor
 			anchor.Mean = slices.Clone(anchor.Mean)
 			out.Anchor = &anchor
-		}
-		for _, r := range s.sample.rows {
-			if r.mark&firedOutlier != 0 {
-				out.FiredOutlier = append(out.FiredOutlier, r.id)
-			}
-			if r.mark&firedContradiction != 0 {
-				out.FiredContradiction = append(out.FiredContradiction, r.id)
-			}
 		}
 	}
 	return state
@@ -74,11 +69,14 @@ func (d *Detector) State() State {
 // is an error, and nothing is taken.
 func (d *Detector) Restore(state State) error {
 	for i := range state.Sides {
-		a := state.Sides[i].Anchor
+		finite := func(x float64) bool { return math.Abs(x) <= math.MaxFloat64 }
+		a, h := state.Sides[i].Anchor, state.Sides[i].Held
+		if least := min(h.Outlier, h.Ratio, h.Close); !(least >= 0) || !finite(h.Outlier+h.Ratio+h.Close) {
+			return fmt.Errorf("detector: state: %+v rows of the %s side held, expected numbers of at least 0", h, sideName(i))
+		}
 		if a == nil {
 			continue
 		}
-		finite := func(x float64) bool { return math.Abs(x) <= math.MaxFloat64 }
 		if len(a.Mean) != d.config.Width || a.Count < 1 ||
 			slices.ContainsFunc(a.Mean, func(x float64) bool { return !finite(x) }) ||
 			!(a.Trace >= 0 && finite(a.Trace) && a.TraceSquare >= 0 && finite(a.TraceSquare)) {
@@ -104,15 +102,8 @@ func (d *Detector) Restore(state State) error {
 func (d *Detector) loaded(p Patterns, known *SideState) *side {
 	width := d.config.Width
 	s := &side{
-		columns: newColumns(width), sample: newSample(), judgedFrom: known.JudgedFrom, anchor: known.Anchor,
+		columns: newColumns(width), sample: newSample(), held: known.Held, anchor: known.Anchor,
 		window: window{sum: make([]float64, width)},
-	}
-	marks := map[int64]mark{}
-	for _, id := range known.FiredOutlier {
-		marks[id] |= firedOutlier
-	}
-	for _, id := range known.FiredContradiction {
-		marks[id] |= firedContradiction
 	}
 	var since []int // patterns that came after the anchor
 	for i, id := range p.IDs {
@@ -125,11 +116,7 @@ func (d *Detector) loaded(p Patterns, known *SideState) *side {
 		if !belongs(id, d.below) {
 			continue
 		}
-		m := marks[id]
-		if s.judgedFrom > 0 && id >= s.judgedFrom {
-			m |= judged
-		}
-		s.sample.add(sampled{id, slices.Clone(row), m})
+		s.sample.add(sampled{id, slices.Clone(row)})
 		for len(s.sample.rows) > mostSampled {
 			d.below /= 2
 			s.sample = s.sample.thinned(d.below)

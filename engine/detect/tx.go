@@ -54,7 +54,7 @@ type Batch struct {
 
 // verdict is what Judge found and Store needs.
 type verdict struct {
-	mark   mark
+	held   Held    // 1 for what held it
 	weight float64 // of the source's quota
 }
 
@@ -156,12 +156,8 @@ func (b *Batch) Store(i int, id int64) {
 	if s.anchor != nil {
 		s.window.push(values)
 	}
-	v := b.verdicts[i]
-	if v.mark&judged != 0 && s.judgedFrom == 0 {
-		s.judgedFrom = id
-	}
 	if belongs(id, d.below) {
-		s.sample.add(sampled{id, values, v.mark})
+		s.sample.add(sampled{id, values})
 		tx.undo = append(tx.undo, undo{which: which, kind: undoAdd})
 		d.thin(tx)
 	}
@@ -169,12 +165,19 @@ func (b *Batch) Store(i int, id int64) {
 	if tx.from == 0 {
 		tx.from = id
 	}
-	tx.use(row.Source, v.weight)
+	tx.use(row.Source, b.verdicts[i].weight)
 }
 
 // Hold says that row i is not stored. What a source tried counts against its
 // quota unless there was none left.
-func (b *Batch) Hold(i int) { b.tx.use(b.rows[i].Source, b.verdicts[i].weight) }
+func (b *Batch) Hold(i int) {
+	v := &b.verdicts[i]
+	b.tx.use(b.rows[i].Source, v.weight)
+	h := &b.tx.d.sides[b.rows[i].side()].held
+	h.Outlier += v.held.Outlier
+	h.Ratio += v.held.Ratio
+	h.Close += v.held.Close
+}
 
 // use counts against a source's quota.
 func (tx *Tx) use(source string, weight float64) {
@@ -194,6 +197,8 @@ func (tx *Tx) Evicted(safe bool, id int64, values []float32) {
 	r := Row{Values: values[:tx.d.config.Width], Safe: safe}
 	which := r.side()
 	s := tx.own(which)
+	stay := 1 - 1/float64(s.columns.count)
+	s.held = Held{stay * s.held.Outlier, stay * s.held.Ratio, stay * s.held.Close}
 	s.columns.remove(r.Values)
 	s.evicted++
 	if row, at := s.sample.remove(id); at >= 0 {
@@ -237,4 +242,3 @@ func (tx *Tx) Rollback() {
 		}
 	}
 }
-
