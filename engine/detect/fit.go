@@ -28,6 +28,7 @@ type fit struct {
 	count, others    int     // patterns of its side and of the other, all of them
 	limit            float64 // of the calibrated distance
 	ratio            float64 // of nearest same by nearest other; +Inf: none
+	within           float64 // nearest other that no clean row is beyond
 	close            float64 // of nearest other, from below; 0: none
 	near             float64 // to the nearest same pattern
 	shape            float64 // tr(C^2) / tr(C)^2, 1/n for a ball, 1 for a line
@@ -69,6 +70,7 @@ func (d *Detector) fitted(ctx context.Context, which int) (*fit, error) {
 	f.limit = quantile(left, share*own.held.Outlier, 1-d.config.Sensitivity)
 	if queries >= leastPairs && len(others) >= leastPairs*width {
 		for i := range same {
+			f.within = max(f.within, across[i])
 			same[i], across[i] = ratioOf(same[i], across[i]), -across[i]
 		}
 		part := share * float64(queries) / float64(count)

@@ -9,6 +9,10 @@ import (
 // mostScore stands for a value whose limit is 0, so that scores are numbers.
 const mostScore = 1e9
 
+// tie is what two values of the same rows may differ by: distances come in
+// float32.
+const tie = 1 + 1e-6
+
 // score is a value by its limit.
 func score(value, limit float64) float64 {
 	if s := value / limit; s < mostScore {
@@ -39,7 +43,7 @@ func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
 	add := func(rule Rule, score float64, holds bool, format string, args ...any) {
 		findings = append(findings, Finding{rule, max(1, score), fmt.Sprintf(format, args...), holds})
 	}
-	if distance, limit, ok := b.outlier(i); ok && distance > limit {
+	if distance, limit, ok := b.outlier(i); ok && distance > tie*limit {
 		v.held.Outlier = 1
 		add(Outlier, score(distance, limit), true, distanceReason, sideName(which), distance, limit)
 	}
@@ -49,11 +53,11 @@ func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
 		limits = noLimits
 	}
 	switch ratio := ratioOf(same, other); {
-	case other == 0 && same > 0, ratio > limits.ratio:
+	case other == 0 && same > 0, ratio > tie*limits.ratio && other <= limits.within:
 		v.held.Ratio = 1
 		add(Contradiction, score(ratio, limits.ratio), true, "nearest %s pattern at %.4g, nearest %s at %.4g (threshold: %.2f times as near)",
 			sideName(1-which), other, sideName(which), same, limits.ratio)
-	case other < limits.close:
+	case tie*other < limits.close:
 		v.held.Close = 1
 		add(Contradiction, score(limits.close, other), true, "nearest %s pattern at %.4g (threshold: %.4g)", sideName(1-which), other, limits.close)
 	}
@@ -121,6 +125,6 @@ func (b *Batch) nearest(row *Row) (same, other float64) {
 	if other < radius {
 		return own.nearest(row.Values, same), other
 	}
-	within := math.Nextafter(limits.near, math.Inf(1))
+	within := math.Nextafter(max(limits.near, math.SmallestNonzeroFloat32), math.Inf(1))
 	return min(same, own.nearest(row.Values, min(same, within))), other
 }

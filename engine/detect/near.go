@@ -66,7 +66,8 @@ func (s *near) remove(id int64, row []float32) {
 	}
 }
 
-// nearest is the distance to the nearest row, or bound when none is nearer.
+// nearest is the distance to the nearest row, or bound when none is nearer; a
+// bound above 0 whose square is, too.
 func (s *near) nearest(row []float32, bound float64) float64 {
 	if len(s.chunks) == 0 || !(bound > 0) {
 		return bound
