@@ -41,10 +41,11 @@ at::Tensor doubles_in(const float* from, int64_t count, int64_t n,
   return copy_in(from, {count, n}, place.at).to(at::kDouble);
 }
 
+// Host memory itself on the host.
 at::Tensor doubles_in(const double* from, at::IntArrayRef shape,
                       const Place& place) {
   return at::from_blob(const_cast<double*>(from), shape, at::kDouble)
-      .to(place.at, /*non_blocking=*/false, /*copy=*/true);
+      .to(place.at);
 }
 
 void doubles_out(const at::Tensor& from, double* to) {

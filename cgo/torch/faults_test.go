@@ -61,11 +61,11 @@ func TestEveryFunctionSurvivesWhatIsThrown(t *testing.T) {
 		{"roofline_measure", func() error { _, err := l.Roofline(ctx, 1, time.Millisecond); return err }},
 		{"device_info", func() error { _, err := l.DeviceInfo(0); return err }},
 		{"detector_fit", func() error {
-			_, _, err := l.DetectorFit(ctx, CPU, 2, numbers(6, 1), nil, make([]float64, 2), make([]float64, 4), make([]float64, 3), nil, nil)
+			_, _, err := l.DetectorFit(ctx, CPU, 8, numbers(24, 1), nil, make([]float64, 8), make([]float64, 64), make([]float64, 3), nil, nil)
 			return err
 		}},
 		{"detector_distances", func() error {
-			return l.DetectorDistances(ctx, CPU, 2, make([]float64, 2), make([]float64, 4), numbers(2, 1), make([]float64, 1))
+			return l.DetectorDistances(ctx, CPU, 8, make([]float64, 8), make([]float64, 64), numbers(8, 1), make([]float64, 1))
 		}},
 		{"states_copy", func() error { return closing(f.states.CopyTo(ctx, CPU)) }},
 	}

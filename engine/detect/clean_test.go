@@ -46,21 +46,23 @@ func (c *counts) String() string {
 const cleanHead = "| data | n | memory a side | rows judged | reference % | outlier % | contradiction % | drift % | held by all % |\n|---|---|---|---|---|---|---|---|---|"
 
 // judgeOnly judges clean rows against a memory, each as if it came first.
-func (m *memory) judgeOnly(to *counts, rows []outcome) {
+func (m *memory) judgeOnly(to *counts, outcomes []outcome) {
 	m.t.Helper()
-	for _, o := range rows {
-		tx := m.d.Begin()
-		r := Row{Values: o.row, Safe: o.safe, Source: o.source}
-		r.NearestSame, r.NearestOther = m.nearest(r.side(), o.row), m.nearest(1-r.side(), o.row)
-		b, err := tx.Prepare(m.t.Context(), []Row{r})
+	tx := m.d.Begin()
+	defer tx.Rollback()
+	rows := make([]Row, len(outcomes))
+	for i, o := range outcomes {
+		rows[i] = m.asRow(o)
+	}
+	b, err := tx.Prepare(m.t.Context(), rows)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for i, o := range outcomes {
+		findings, err := b.Judge(m.t.Context(), i)
 		if err != nil {
 			m.t.Fatal(err)
 		}
-		findings, err := b.Judge(m.t.Context(), 0)
-		if err != nil {
-			m.t.Fatal(err)
-		}
-		tx.Rollback()
 		to.add(findings)
 		if outlier, _, _ := m.d.Anomaly(o.row, o.safe); outlier {
 			to.reference++
@@ -91,8 +93,8 @@ func TestCleanGaussianRowsAreHeldAsPromised(t *testing.T) {
 		n, memory, times int
 		decay            float64
 	}{
-		{8, 50, 40, 0}, {8, 200, 10, 0.5}, {8, 1000, 3, 1}, {32, 50, 40, 0.5}, {32, 300, 8, 0}, {128, 60, 20, 0.5}, {128, 400, 3, 0.5},
-		{384, 100, 8, 0.5}, {384, 800, 2, 0}, {768, 150, 3, 0.5}, {768, 600, 1, 0.5},
+		{8, 50, 40, 0}, {8, 200, 10, 0.5}, {8, 1000, 3, 1}, {32, 50, 40, 0.5}, {32, 300, 8, 0}, {128, 60, 20, 0.5}, {128, 400, 4, 0.5},
+		{384, 100, 8, 0.5}, {384, 800, 1, 0}, {768, 150, 3, 0.5}, {768, 800, 1, 0.5},
 	} {
 		var got counts
 		for turn := range c.times {
@@ -104,7 +106,7 @@ func TestCleanGaussianRowsAreHeldAsPromised(t *testing.T) {
 			m := newMemory(t, detector(t, config, computer, newClock()), c.memory)
 			m.fill(safe.rows(c.memory), unsafe.rows(c.memory))
 			var fresh []outcome
-			for range 100 {
+			for range 200 {
 				fresh = append(fresh, outcome{safe.row(), true, ""}, outcome{unsafe.row(), false, ""})
 			}
 			m.judgeOnly(&got, fresh)
@@ -231,4 +233,54 @@ func TestCleanRealRowsAreHeldAsPromised(t *testing.T) {
 		got.expectClean(t, name, len(c.rows))
 	}
 	t.Logf("clean rows held, sensitivity 0.95:\n%s\n%s", cleanHead, table.String())
+}
+
+// A memory that turns over keeps its limits: what was held does not tighten them
+// from one generation to the next, and they do not creep up either.
+func TestLimitsStayOverGenerations(t *testing.T) {
+	computer := shim(t)
+	for _, c := range []struct {
+		n, memory, generations int
+		restart                bool
+	}{{8, 400, 20, false}, {8, 400, 20, true}, {64, 300, 12, false}} {
+		random := rand.New(rand.NewPCG(21, uint64(c.n)))
+		config := DefaultConfig()
+		config.Width = c.n
+		at := newClock()
+		m := newMemory(t, detector(t, config, computer, at), c.memory)
+		safe, unsafe := newGaussian(random, c.n, 0.5, 1), newGaussian(random, c.n, 0.5, 1)
+		m.fill(safe.rows(c.memory), unsafe.rows(c.memory))
+		var all counts
+		var by []string
+		for range c.generations {
+			var got counts
+			for range c.memory / 50 {
+				var outcomes []outcome
+				for range 50 {
+					outcomes = append(outcomes, outcome{safe.row(), true, ""}, outcome{unsafe.row(), false, ""})
+				}
+				for _, findings := range m.record(outcomes, 100, false) {
+					got.add(findings)
+					all.add(findings)
+				}
+			}
+			by = append(by, fmt.Sprintf("%.1f/%.1f", got.share(got.outlier), got.share(got.held)))
+			if c.restart {
+				state := m.d.State()
+				m.d = detector(t, config, computer, at)
+				if err := m.d.Restore(state); err != nil {
+					t.Fatal(err)
+				}
+				m.fill(nil, nil)
+			}
+		}
+		t.Logf("n %d, %d a side, restarts %v, outlier/held %% a generation: %s, all %.2f/%.2f (contradiction %.2f, drift %.2f)",
+			c.n, c.memory, c.restart, strings.Join(by, " "), all.share(all.outlier), all.share(all.held), all.share(all.contradiction), all.share(all.drift))
+		if got := all.share(all.outlier); got < 3 || got > 6 {
+			t.Errorf("n %d, %d a side, restarts %v: got %.2f %% outliers over %d generations, want 3 to 6", c.n, c.memory, c.restart, got, c.generations)
+		}
+		if got := all.share(all.held); got > 7 {
+			t.Errorf("n %d, %d a side, restarts %v: got %.2f %% held over %d generations, want at most 7", c.n, c.memory, c.restart, got, c.generations)
+		}
+	}
 }

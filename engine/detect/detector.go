@@ -53,8 +53,9 @@ type Detector struct {
 type side struct {
 	columns columns
 	sample  sample
-	fit     *fit // nil: too few rows
-	added   int  // rows since the fit
+	fit     *fit    // nil: too few rows
+	limits  *Limits // nil: too few rows
+	added   int     // rows since the fit
 	evicted int
 	lastID  int64
 	held    Held
@@ -116,15 +117,14 @@ func (d *Detector) Refit(ctx context.Context) error {
 	return nil
 }
 
-// due says whether a side has to be fitted: an eighth of it changed, or the
-// other side is no longer what it was compared with.
+// due says whether a side has to be fitted: an eighth of it changed, or its
+// limits are of another memory.
 func (d *Detector) due(which int) bool {
-	s, other := d.sides[which], d.sides[1-which].columns.count
+	s := d.sides[which]
 	if s.columns.count < d.config.least() {
 		return false
 	}
-	return s.fit == nil || max(s.added, s.evicted) >= max(8, s.fit.count/8) ||
-		other >= leastPairs && other > 2*s.fit.others
+	return s.fit == nil || max(s.added, s.evicted) >= max(8, s.fit.count/8) || !d.limited(which)
 }
 
 // refit fits a side that has rows enough.
@@ -133,11 +133,11 @@ func (d *Detector) refit(ctx context.Context, which int) error {
 	if len(s.sample.rows) < d.config.least() {
 		return nil // a memory of many patterns that lost most of them
 	}
-	f, err := d.fitted(ctx, which)
+	f, l, err := d.fitted(ctx, which)
 	if err != nil {
 		return err
 	}
-	s.fit, s.added, s.evicted = f, 0, 0
+	s.fit, s.limits, s.added, s.evicted = f, l, 0, 0
 	s.setAnchor()
 	return nil
 }
@@ -160,7 +160,7 @@ func (d *Detector) thin(tx *Tx) {
 // operator accepts how they changed.
 func (d *Detector) Reanchor() {
 	for _, s := range d.sides {
-		s.anchor = nil
+		s.anchor, s.limits = nil, nil // those at the next fit
 		if s.fit != nil {
 			s.setAnchor()
 		}

@@ -25,14 +25,26 @@ const (
 // fit is what a side's sample said. It is never changed.
 type fit struct {
 	location, factor []float64
-	count, others    int     // patterns of its side and of the other, all of them
+	count            int     // patterns of its side, all of them
 	limit            float64 // of the calibrated distance
-	ratio            float64 // of nearest same by nearest other; +Inf: none
-	within           float64 // nearest other that no clean row is beyond
-	close            float64 // of nearest other, from below; 0: none
 	near             float64 // to the nearest same pattern
 	shape            float64 // tr(C^2) / tr(C)^2, 1/n for a ball, 1 for a line
 }
+
+// Limits are those of a side's distances to its nearest patterns. They stay
+// until a side has doubled: rows that they held are missing between the sides,
+// so that those that are left look farther apart than clean rows are. They are
+// never changed.
+type Limits struct {
+	Count  int     `json:"count"` // patterns of its side, all of them
+	Others int     `json:"others"`
+	Ratio  float64 `json:"ratio"`  // of nearest same by nearest other
+	Close  float64 `json:"close"`  // of nearest other, from below; 0: none
+	Within float64 `json:"within"` // nearest other that no clean row was beyond
+}
+
+// noLimits hold nothing.
+var noLimits = &Limits{Ratio: math.Inf(1)}
 
 // least is the fewest rows that a side is fitted from: with twice as many as
 // the quantile needs, no single row is the limit. 38 at a sensitivity of 0.95.
@@ -40,27 +52,38 @@ func (c *Config) least() int {
 	return max(16, int(math.Ceil(2*c.Sensitivity/(1-c.Sensitivity))))
 }
 
-// fitted fits a side.
-func (d *Detector) fitted(ctx context.Context, which int) (*fit, error) {
+// limited says whether the limits of a side are those of a memory like this.
+func (d *Detector) limited(which int) bool {
+	count, others := d.sides[which].columns.count, d.sides[1-which].columns.count
+	if min(count, others) < leastPairs {
+		return true
+	}
+	l := d.sides[which].limits
+	return l != nil && count < 2*l.Count && others < 2*l.Others
+}
+
+// fitted fits a side, and answers new limits where they are due, else those
+// that it has.
+func (d *Detector) fitted(ctx context.Context, which int) (*fit, *Limits, error) {
 	own, other := d.sides[which], d.sides[1-which]
 	width := d.config.Width
 	rows, others := own.sample.shuffled(width), other.sample.shuffled(width)
 	count := len(own.sample.rows)
 	share := float64(d.below) / math.MaxUint64 // of the memory in the sample
 	// A limit of a share of closeShare * share is taken from these.
-	queries := count
-	if limit := mostQueries / share; limit < float64(queries) {
-		queries = int(limit)
+	queries := 0
+	if !d.limited(which) && len(others) > 0 {
+		queries = int(min(mostQueries/share, float64(count)))
 	}
 	f := &fit{
 		location: make([]float64, width), factor: make([]float64, width*width),
-		count: own.columns.count, others: other.columns.count, ratio: math.Inf(1),
+		count: own.columns.count,
 	}
 	left := make([]float64, count)
 	same, across := make([]float64, queries), make([]float64, queries)
 	trace, square, err := d.computer.DetectorFit(ctx, width, rows, others, f.location, f.factor, left, same, across)
 	if err != nil {
-		return nil, fmt.Errorf("detector: fit of the %s side: %w", sideName(which), err)
+		return nil, nil, fmt.Errorf("detector: fit of the %s side: %w", sideName(which), err)
 	}
 	f.shape = 1
 	if trace > 0 {
@@ -68,20 +91,22 @@ func (d *Detector) fitted(ctx context.Context, which int) (*fit, error) {
 	}
 	f.near = nearShare * math.Sqrt(own.columns.trace())
 	f.limit = quantile(left, share*own.held.Outlier, 1-d.config.Sensitivity)
-	if queries >= leastPairs && len(others) >= leastPairs*width {
-		for i := range same {
-			f.within = max(f.within, across[i])
-			same[i], across[i] = ratioOf(same[i], across[i]), -across[i]
-		}
-		part := share * float64(queries) / float64(count)
-		f.ratio = quantile(same, part*own.held.Ratio, ratioShare)
-		// The nearest of k rows is within a distance at most k times as often
-		// as the nearest of one.
-		if level := closeShare * share; level*float64(queries+1) >= 1 {
-			f.close = -quantile(across, part*own.held.Close, level)
-		}
+	if queries == 0 {
+		return f, own.limits, nil
 	}
-	return f, nil
+	l := &Limits{Count: own.columns.count, Others: other.columns.count}
+	for i := range same {
+		l.Within = max(l.Within, across[i])
+		same[i], across[i] = ratioOf(same[i], across[i]), -across[i]
+	}
+	part := share * float64(queries) / float64(count)
+	l.Ratio = quantile(same, part*own.held.Ratio, ratioShare)
+	// The nearest of k rows is within a distance at most k times as often as the
+	// nearest of one.
+	if level := closeShare * share; level*float64(queries+1) >= 1 {
+		l.Close = -quantile(across, part*own.held.Close, level)
+	}
+	return f, l, nil
 }
 
 // ratioOf compares the distances to the nearest pattern of a row's own side and
@@ -90,10 +115,8 @@ func ratioOf(same, other float64) float64 {
 	switch {
 	case same == other: // both 0: it is on both sides already
 		return 1
-	case other == 0:
-		return math.Inf(1)
 	}
-	return same / other
+	return score(same, other)
 }
 
 // quantile is the limit that a new clean row exceeds with the probability tail.

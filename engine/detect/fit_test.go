@@ -34,7 +34,7 @@ func TestFitsAgree(t *testing.T) {
 	for _, c := range []struct {
 		n, count, others int
 		decay            float64
-	}{{2, 40, 10, 0}, {3, 41, 41, 1}, {8, 100, 30, 0.5}, {24, 38, 5, 0}, {40, 30, 7, 0.5}} {
+	}{{4, 40, 10, 0}, {5, 41, 41, 1}, {8, 100, 30, 0.5}, {24, 38, 5, 0}, {40, 30, 7, 0.5}} {
 		g := newGaussian(random, c.n, c.decay, 3)
 		flat := func(count int) (out []float32) {
 			for range count {

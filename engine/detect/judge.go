@@ -48,20 +48,21 @@ func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
 		add(Outlier, score(distance, limit), true, distanceReason, sideName(which), distance, limit)
 	}
 	same, other := b.nearest(row)
-	limits := s.fit
+	limits := s.limits
 	if limits == nil {
 		limits = noLimits
 	}
 	switch ratio := ratioOf(same, other); {
-	case other == 0 && same > 0, ratio > tie*limits.ratio && other <= limits.within:
+	case other == 0 && same > 0, ratio > tie*limits.Ratio && other <= limits.Within:
 		v.held.Ratio = 1
-		add(Contradiction, score(ratio, limits.ratio), true, "nearest %s pattern at %.4g, nearest %s at %.4g (threshold: %.2f times as near)",
-			sideName(1-which), other, sideName(which), same, limits.ratio)
-	case tie*other < limits.close:
+		add(Contradiction, score(ratio, limits.Ratio), true, "nearest %s pattern at %.4g, nearest %s at %.4g (threshold: %.2f times as near)",
+			sideName(1-which), other, sideName(which), same, limits.Ratio)
+	case tie*other < limits.Close:
 		v.held.Close = 1
-		add(Contradiction, score(limits.close, other), true, "nearest %s pattern at %.4g (threshold: %.4g)", sideName(1-which), other, limits.close)
+		add(Contradiction, score(limits.Close, other), true, "nearest %s pattern at %.4g (threshold: %.4g)", sideName(1-which), other, limits.Close)
 	}
-	copied := same <= limits.near
+	near := s.near()
+	copied := same <= near
 	if copied {
 		v.weight = copyWeight
 	}
@@ -76,7 +77,7 @@ func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
 		v.weight = 0
 	}
 	if copied {
-		add(NearCopy, score(limits.near, same), false, "nearest %s pattern at %.4g (threshold: %.4g)", sideName(which), same, limits.near)
+		add(NearCopy, score(near, same), false, "nearest %s pattern at %.4g (threshold: %.4g)", sideName(which), same, near)
 	}
 	if s.anchor != nil {
 		before, after, limit, ok := s.anchor.drift(&s.window, row.Values)
@@ -87,8 +88,13 @@ func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
 	return findings, nil
 }
 
-// noLimits are those of a side with too few rows.
-var noLimits = &fit{limit: math.Inf(1), ratio: math.Inf(1)}
+// near is how near a copy is; before there is a fit, only what is equal is one.
+func (s *side) near() float64 {
+	if s.fit == nil {
+		return 0
+	}
+	return s.fit.near
+}
 
 // outlier is the distance of row i from its side and its limit; not ok:
 // insufficient statistics.
@@ -109,7 +115,7 @@ func (b *Batch) outlier(i int) (distance, limit float64, ok bool) {
 // as they may matter.
 func (b *Batch) nearest(row *Row) (same, other float64) {
 	which := row.side()
-	limits := b.tx.d.sides[which].fit
+	limits := b.tx.d.sides[which].limits
 	if limits == nil {
 		limits = noLimits
 	}
@@ -117,7 +123,7 @@ func (b *Batch) nearest(row *Row) (same, other float64) {
 	own, across := &b.tx.near[which], &b.tx.near[1-which]
 	// Farther than this the other side is no contradiction, whatever else is
 	// near. An equal row is one always.
-	radius := max(same/limits.ratio, limits.close, math.SmallestNonzeroFloat32)
+	radius := max(same/limits.Ratio, limits.Close, math.SmallestNonzeroFloat32)
 	if math.IsNaN(radius) { // no row on its side, and no limit
 		radius = math.SmallestNonzeroFloat32
 	}
@@ -125,6 +131,6 @@ func (b *Batch) nearest(row *Row) (same, other float64) {
 	if other < radius {
 		return own.nearest(row.Values, same), other
 	}
-	within := math.Nextafter(max(limits.near, math.SmallestNonzeroFloat32), math.Inf(1))
+	within := math.Nextafter(max(b.tx.d.sides[which].near(), math.SmallestNonzeroFloat32), math.Inf(1))
 	return min(same, own.nearest(row.Values, min(same, within))), other
 }

@@ -127,9 +127,7 @@ func (m *memory) record(outcomes []outcome, batch int, flag bool) [][]Finding {
 		some := outcomes[from:min(from+batch, len(outcomes))]
 		rows := make([]Row, len(some))
 		for i, o := range some {
-			rows[i] = Row{Values: o.row, Safe: o.safe, Source: o.source}
-			which := rows[i].side()
-			rows[i].NearestSame, rows[i].NearestOther = at.nearest(which, o.row), at.nearest(1-which, o.row)
+			rows[i] = at.asRow(o)
 		}
 		b, err := tx.Prepare(m.t.Context(), rows)
 		if err != nil {
@@ -150,6 +148,12 @@ func (m *memory) record(outcomes []outcome, batch int, flag bool) [][]Finding {
 	}
 	tx.Commit()
 	return all
+}
+
+func (m *memory) asRow(o outcome) Row {
+	r := Row{Values: o.row, Safe: o.safe, Source: o.source}
+	r.NearestSame, r.NearestOther = m.nearest(r.side(), o.row), m.nearest(1-r.side(), o.row)
+	return r
 }
 
 func (m *memory) store(tx *Tx, b *Batch, i int) {
@@ -182,39 +186,52 @@ func has(findings []Finding, rule Rule) bool {
 	return false
 }
 
-// gaussian draws rows of a random mean and covariance. Its spectrum falls like
-// 1/k^decay.
+// gaussian draws rows of a random mean and covariance, whose k-th eigenvalue is
+// 1/k^(2 decay).
 type gaussian struct {
-	random *rand.Rand
-	mean   []float64
-	mixing [][]float64
+	random  *rand.Rand
+	mean    []float64
+	spread  []float64
+	mirrors [3][]float64 // unit vectors; reflections by three turn everything
 }
 
 func newGaussian(random *rand.Rand, n int, decay, apart float64) *gaussian {
-	g := &gaussian{random: random, mean: make([]float64, n), mixing: make([][]float64, n)}
-	for i := range n {
-		g.mean[i] = apart * random.NormFloat64()
-		g.mixing[i] = make([]float64, n)
-		for j := range n {
-			g.mixing[i][j] = random.NormFloat64() / math.Sqrt(float64(n)) / math.Pow(float64(j+1), decay)
+	g := &gaussian{random: random, mean: make([]float64, n), spread: make([]float64, n)}
+	for j := range n {
+		g.mean[j] = apart * random.NormFloat64()
+		g.spread[j] = math.Pow(float64(j+1), -decay)
+	}
+	for k := range g.mirrors {
+		v := make([]float64, n)
+		for j := range v {
+			v[j] = random.NormFloat64()
 		}
+		length := math.Sqrt(square(v, make([]float64, n)))
+		for j := range v {
+			v[j] /= length
+		}
+		g.mirrors[k] = v
 	}
 	return g
 }
 
 func (g *gaussian) row() []float32 {
-	n := len(g.mean)
-	z := make([]float64, n)
-	for j := range z {
-		z[j] = g.random.NormFloat64()
+	x := make([]float64, len(g.mean))
+	for j := range x {
+		x[j] = g.spread[j] * g.random.NormFloat64()
 	}
-	out := make([]float32, n)
-	for i := range out {
-		x := g.mean[i]
-		for j, m := range g.mixing[i] {
-			x += m * z[j]
+	for _, v := range g.mirrors {
+		var along float64
+		for j := range x {
+			along += x[j] * v[j]
 		}
-		out[i] = float32(x)
+		for j := range x {
+			x[j] -= 2 * along * v[j]
+		}
+	}
+	out := make([]float32, len(x))
+	for j := range out {
+		out[j] = float32(g.mean[j] + x[j])
 	}
 	return out
 }

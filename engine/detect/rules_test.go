@@ -92,8 +92,7 @@ func (m *memory) dry(outcomes []outcome) [][]Finding {
 	defer tx.Rollback()
 	rows := make([]Row, len(outcomes))
 	for i, o := range outcomes {
-		rows[i] = Row{Values: o.row, Safe: o.safe, Source: o.source}
-		rows[i].NearestSame, rows[i].NearestOther = m.nearest(rows[i].side(), o.row), m.nearest(1-rows[i].side(), o.row)
+		rows[i] = m.asRow(o)
 	}
 	b, err := tx.Prepare(m.t.Context(), rows)
 	if err != nil {
@@ -368,6 +367,7 @@ func TestState(t *testing.T) {
 		"not a number":     func(s *State) { s.Sides[0].Anchor.Mean[1] = math.NaN() },
 		"infinite trace":   func(s *State) { s.Sides[0].Anchor.Trace = math.Inf(1) },
 		"no rows":          func(s *State) { s.Sides[0].Anchor.Count = 0 },
+		"limits":           func(s *State) { s.Sides[0].Limits.Ratio = math.Inf(1) },
 		"held":             func(s *State) { s.Sides[0].Held.Ratio = -1 },
 		"held not numbers": func(s *State) { s.Sides[0].Held.Close = math.NaN() },
 		"used":             func(s *State) { s.Sources["a"] = Consumed{Rows: math.NaN()} },

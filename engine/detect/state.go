@@ -18,6 +18,7 @@ type State struct {
 // SideState is the part of one side.
 type SideState struct {
 	Held   Held    `json:"held"`
+	Limits *Limits `json:"limits,omitempty"`
 	Anchor *Anchor `json:"anchor,omitempty"`
 }
 
@@ -56,6 +57,10 @@ func (d *Detector) State() State {
 	for i, s := range d.sides {
 		out := &state.Sides[i]
 		out.Held = s.held
+		if s.limits != nil {
+			limits := *s.limits
+			out.Limits = &limits
+		}
 		if s.anchor != nil {
 			anchor := *s.anchor
 			anchor.Mean = slices.Clone(anchor.Mean)
@@ -73,6 +78,9 @@ func (d *Detector) Restore(state State) error {
 		a, h := state.Sides[i].Anchor, state.Sides[i].Held
 		if least := min(h.Outlier, h.Ratio, h.Close); !(least >= 0) || !finite(h.Outlier+h.Ratio+h.Close) {
 			return fmt.Errorf("detector: state: %+v rows of the %s side held, expected numbers of at least 0", h, sideName(i))
+		}
+		if l := state.Sides[i].Limits; l != nil && !(l.Count > 0 && l.Others > 0 && l.Ratio >= 0 && l.Close >= 0 && l.Within >= 0 && finite(l.Ratio+l.Close+l.Within)) {
+			return fmt.Errorf("detector: state: limits %+v of the %s side, expected finite numbers of at least 0", *l, sideName(i))
 		}
 		if a == nil {
 			continue
@@ -102,7 +110,7 @@ func (d *Detector) Restore(state State) error {
 func (d *Detector) loaded(p Patterns, known *SideState) *side {
 	width := d.config.Width
 	s := &side{
-		columns: newColumns(width), sample: newSample(), held: known.Held, anchor: known.Anchor,
+		columns: newColumns(width), sample: newSample(), held: known.Held, limits: known.Limits, anchor: known.Anchor,
 		window: window{sum: make([]float64, width)},
 	}
 	var since []int // patterns that came after the anchor
