@@ -53,7 +53,10 @@ func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
 		limits = noLimits
 	}
 	switch ratio := ratioOf(same, other); {
-	case other == 0 && same > 0, ratio > tie*limits.Ratio && other <= limits.Within:
+	case other == 0 && same > 0:
+		v.held.Ratio = 1
+		add(Contradiction, mostScore, true, "the same as a pattern of the %s side", sideName(1-which))
+	case ratio > tie*limits.Ratio && other <= limits.Within:
 		v.held.Ratio = 1
 		add(Contradiction, score(ratio, limits.Ratio), true, "nearest %s pattern at %.4g, nearest %s at %.4g (threshold: %.2f times as near)",
 			sideName(1-which), other, sideName(which), same, limits.Ratio)
