@@ -95,9 +95,10 @@ func (d *Directory) changeGroup(group []*change) int {
 		return len(group)
 	}
 	defer tx.rollback() // does nothing after commit
-	var entries []journal.Entry
+	var steps []step
 	var bytes, count int
 	for count < len(group) && bytes < maxGroup {
+		evicted := len(tx.Evicted())
 		more, err := group[count].apply(tx)
 		if err != nil {
 			// What it changed before it failed cannot be told from what
@@ -112,13 +113,13 @@ func (d *Directory) changeGroup(group []*change) int {
 		for i := range more {
 			bytes += len(more[i].Payload)
 		}
-		entries = append(entries, more...)
+		steps = append(steps, step{more, tx.Evicted()[evicted:]})
 		count++
 	}
 	group = group[:count]
 	patches := patchesOf(tx.Changes())
 	if d.writes() {
-		if err := d.append(entries...); err != nil {
+		if err := d.appendSteps(steps...); err != nil {
 			finish(group, err)
 			return count
 		}

@@ -28,6 +28,7 @@ const (
 	lockFile        = "lock"
 	journalFolder   = "journal"
 	asideFolder     = "set-aside"
+	auditFolder     = "audit"
 )
 
 // Directory is a data directory: the pattern memory and what makes it last
@@ -40,12 +41,15 @@ type Directory struct {
 	config   Config
 	logger   hclog.Logger
 	now      func() time.Time
-	volatile bool // nothing is written, and changes are welcome
+	user     string // of this process
+	version  string // of this program
+	volatile bool   // nothing is written, and changes are welcome
 
 	lock    *flock.Flock     // nil unless it writes
 	store   *store.Store     // nil when volatile
 	keys    *keys            // nil when volatile
 	journal *journal.Journal // nil unless it writes
+	audit   *auditor         // likewise
 
 	weights     *models.Weights
 	weightsFrom string
@@ -102,6 +106,9 @@ type Recovery struct {
 	Journal journal.Recovery
 	// Replayed is the number of journal records after the checkpoint.
 	Replayed int64
+	// AuditCutBytes is an unfinished last line of the audit log; what it said
+	// is derived again.
+	AuditCutBytes int64
 }
 
 // OpenDirectory opens the data directory of a configuration, made when absent,
@@ -125,7 +132,7 @@ func OpenDirectory(config Config, opts ...Option) (*Directory, error) {
 // given, if any.
 func openDirectory(config Config, o *options, writes bool, first *checkpoints.PatternSet) (*Directory, error) {
 	d := &Directory{
-		config: config, logger: o.logger.Named("checkpoints"), now: o.now,
+		config: config, logger: o.logger.Named("checkpoints"), now: o.now, version: o.version, user: UserName(uint32(os.Geteuid())),
 		saving: newGate(), changing: newGate(), observer: nobody{}, guard: nobody{}, first: first,
 	}
 	d.levers.Store(&Levers{})
@@ -227,14 +234,23 @@ func (d *Directory) owned() error {
 
 // PullLever changes the operators' levers, durably before it answers with
 // what they are now. Batches judged from then on obey. What has to wait for a
-// quiet period after an alarm is a *policy.RefusedError.
+// quiet period after an alarm is a *policy.RefusedError. While the audit log
+// cannot be written, what would loosen anything is refused.
 func (d *Directory) PullLever(ctx context.Context, change LeverChange) (Levers, error) {
-	after, err := d.stepLevers(ctx, change.step(d.config.Safety.QuietPeriod))
+	step := change.step(d.config.Safety.QuietPeriod)
+	loosens := step.loosens(d.Levers(), d.now())
+	if err := d.audit.flush(false); err != nil && loosens {
+		return Levers{}, fmt.Errorf("safety lever: nothing is loosened while it cannot be put on record: %w", err)
+	}
+	after, err := d.stepLevers(ctx, step)
 	if err != nil {
 		return Levers{}, fmt.Errorf("safety lever: %w", err)
 	}
 	d.logger.Warn("an operator pulled a safety lever", "tier", after.Tier, "safe_mode", after.SafeMode,
 		"require_human_approval", after.RequireHumanApproval, "stage", after.Stage, "by", after.By, "reason", after.Reason)
+	if err := d.audit.flush(true); err != nil && loosens {
+		return Levers{}, fmt.Errorf("safety lever: it is in force and in the journal, and not on record yet: %w", err)
+	}
 	return after, nil
 }
 
@@ -270,13 +286,14 @@ func (d *Directory) Close() error {
 		_ = d.saving.lock(ctx)
 		defer d.saving.unlock()
 		if d.complete && d.writes() && d.journal.Position() != d.saved && d.keys.inUse() == nil {
-			if _, err := d.save(ctx, "close", 0); err != nil {
+			if _, err := d.save(ctx, d.user, "close", 0); err != nil {
 				errs = append(errs, fmt.Errorf("%w (the journal holds every outcome)", err))
 			}
 		}
 		_ = d.changing.lock(ctx)
 		defer d.changing.unlock()
 		d.closed = true
+		errs = append(errs, d.audit.close(d.complete && d.owned() == nil))
 		if d.journal != nil {
 			errs = append(errs, d.journal.Close())
 		}

@@ -54,6 +54,7 @@ type options struct {
 	logger   hclog.Logger
 	now      func() time.Time
 	library  *torch.Library
+	version  string
 	readOnly bool
 	inMemory bool
 	anySize  bool
@@ -88,6 +89,9 @@ func WithLogger(l hclog.Logger) Option {
 
 // WithClock gives the engine another clock, for tests.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+
+// WithVersion says which build this is: the audit log puts it down.
+func WithVersion(version string) Option { return func(o *options) { o.version = version } }
 
 // WithLibrary gives the engine a library that is open already and stays the
 // caller's. Engines of one process must share one.

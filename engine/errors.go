@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/fdqc-cockpit/fdqc/checkpoints/audit"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/store"
 )
@@ -73,6 +74,7 @@ func verification(err error) error {
 	for _, reason := range []error{
 		store.ErrUntrusted, store.ErrDamaged, store.ErrNoneLeft,
 		journal.ErrDamaged, journal.ErrUntrusted, journal.ErrMissing, errOperation,
+		audit.ErrDamaged, audit.ErrUntrusted,
 	} {
 		if errors.Is(err, reason) {
 			return &VerificationError{Err: err}

@@ -146,11 +146,7 @@ func journalOptions(c *Config, k *keys, now func() time.Time) journal.Options {
 // OpenStore gives the checkpoints of a data directory for listing and
 // verifying; it needs no lock and changes nothing.
 func OpenStore(c Config, logger hclog.Logger) (*store.Store, error) {
-	var err error
-	if c.Persistence.Dir, err = physical(c.Persistence.Dir); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
-	}
-	k, err := openKeys(&c, false, logger)
+	c, k, err := readingKeys(c, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -160,14 +156,21 @@ func OpenStore(c Config, logger hclog.Logger) (*store.Store, error) {
 // VerifyJournal reads the whole journal of a data directory; it needs no lock
 // and changes nothing.
 func VerifyJournal(c Config, logger hclog.Logger) (journal.Recovery, error) {
-	var err error
-	if c.Persistence.Dir, err = physical(c.Persistence.Dir); err != nil {
-		return journal.Recovery{}, fmt.Errorf("data directory: %w", err)
-	}
-	k, err := openKeys(&c, false, logger)
+	c, k, err := readingKeys(c, logger)
 	if err != nil {
 		return journal.Recovery{}, err
 	}
 	found, err := journal.Verify(journalOptions(&c, k, time.Now))
 	return found, verification(err)
+}
+
+// readingKeys makes the directory's path physical and reads the keys of those
+// who only look.
+func readingKeys(c Config, logger hclog.Logger) (Config, *keys, error) {
+	var err error
+	if c.Persistence.Dir, err = physical(c.Persistence.Dir); err != nil {
+		return c, nil, fmt.Errorf("data directory: %w", err)
+	}
+	k, err := openKeys(&c, false, logger)
+	return c, k, err
 }

@@ -76,3 +76,10 @@ func alarmStep(cause, by, reason string) leverStep {
 		return Levers{State: l.Alarm(at, cause), At: at.UTC(), By: by, Reason: reason}, nil
 	}
 }
+
+// loosens says whether anything is less strict after the step.
+func (s leverStep) loosens(l Levers, at time.Time) bool {
+	after, err := s(l, at)
+	demands := after.Demands()
+	return err == nil && demands.Stricter(l.Demands()) != demands
+}

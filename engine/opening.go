@@ -141,7 +141,12 @@ func (d *Directory) openToWrite(keys *keys, anySize bool) error {
 	if loaded == nil || loaded.Manifest == nil {
 		return d.startFresh(options, anySize)
 	}
+	settings, err := d.openAudit(from, loaded.Manifest.Sequence)
+	if err != nil {
+		return err
+	}
 	r := d.newReplay(options, from, loaded.Manifest)
+	r.audit = d.audit
 	d.journal, d.recovery.Journal, err = journal.Open(options, from, r.record)
 	if err := d.replayed(r, err); err != nil {
 		return err
@@ -153,10 +158,17 @@ func (d *Directory) openToWrite(keys *keys, anySize bool) error {
 		d.logger.Warn("the journal ended in a commit that was never completed, nobody was told of it: cut",
 			"segment", d.recovery.Journal.CutSegment, "bytes", cut)
 	}
+	if err := d.startAudit(settings); err != nil {
+		return err
+	}
 	if err := d.finishReplacement(loaded, r); err != nil {
 		return err
 	}
-	return d.fit(anySize, d.journaledResize)
+	if err := d.fit(anySize, d.journaledResize); err != nil {
+		return err
+	}
+	_ = d.audit.flush(true) // it has said so; a full disk must not keep out who makes room
+	return nil
 }
 
 // begin makes the memory and the levers of a checkpoint; nil: of a fresh
@@ -237,21 +249,30 @@ func (d *Directory) startFresh(options journal.Options, anySize bool) error {
 	if err != nil {
 		return err
 	}
+	settings, err := d.openAudit(journal.Position{}, 0)
+	if err == nil {
+		err = d.startAudit(settings)
+	}
+	if err != nil {
+		return err
+	}
 	// Whatever the journal is given from here on continues a checkpoint.
 	position := d.journal.Position()
 	stands, err := d.carry() // what a guard brought along
 	if err != nil {
 		return err
 	}
-	about, err := aboutCheckpoint(position, stands, d.Levers(), "created", 0)
+	about, err := d.aboutCheckpoint(position, stands, d.Levers(), "created", 0)
 	if err != nil {
 		return err
 	}
-	if _, err := d.store.Save(patternSet(d.memory.Snapshot(), d.now(), d.metadata), about); err != nil {
+	saved, err := d.store.Save(patternSet(d.memory.Snapshot(), d.now(), d.metadata), about)
+	if err != nil {
 		return fmt.Errorf("first checkpoint: %w", err)
 	}
 	d.saved = d.journal.Position()
-	return nil
+	d.audit.saved(saved, "", saved.Manifest.Sequence, false)
+	return d.audit.flush(true)
 }
 
 // fit brings the memory to the configured capacity. A memory that holds more

@@ -95,7 +95,7 @@ func (d *Directory) copyRestored(ctx context.Context, sequence int64) {
 	err := d.saving.lock(ctx)
 	if err == nil {
 		defer d.saving.unlock()
-		_, err = d.save(ctx, "copy", sequence)
+		_, err = d.save(ctx, d.user, "copy", sequence)
 	}
 	if err != nil {
 		d.logger.Warn("the restored memory is in one checkpoint only, until the next is saved", "error", err)
@@ -185,6 +185,9 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, step l
 	if err := d.fits(source); err != nil {
 		return nil, err
 	}
+	if err := d.audit.flush(false); err != nil {
+		return nil, fmt.Errorf("the memory is not replaced while it cannot be put on record: %w", err)
+	}
 	aside, err := d.copyJournal(source.position.Sequence, verb)
 	if err != nil {
 		return nil, err
@@ -210,7 +213,7 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, step l
 	if err != nil {
 		return nil, err
 	}
-	about, err := aboutCheckpoint(position, stands, d.Levers(), verb, source.sequence)
+	about, err := d.aboutCheckpoint(position, stands, d.Levers(), verb, source.sequence)
 	if err != nil {
 		return nil, err
 	}
@@ -221,6 +224,7 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, step l
 	// From here on the new memory is what the next opening finds.
 	replaced = true
 	d.saved = position
+	d.audit.saved(saved, by, 0, false)
 	if err := d.memory.Reset(next, source.set.Capacity); err != nil {
 		return nil, err
 	}
@@ -236,6 +240,9 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, step l
 	}
 	d.saved = d.journal.Position() // what follows the checkpoint says no more than it
 	d.pruneJournal()
+	if err := d.audit.flush(true); err != nil {
+		return nil, fmt.Errorf("%s is the memory now, and not on record yet: %w", saved.Path, err)
+	}
 	d.logger.Warn("the memory was replaced", "step", verb, "from", source.path, "sequence", saved.Manifest.Sequence, "aside", aside, "by", by, "reason", reason)
 	return &Replacement{From: source.path, Checkpoint: saved, Aside: aside, Stats: d.memory.Stats(), Levers: d.Levers()}, nil
 }
@@ -282,19 +289,29 @@ func (d *Directory) journalReplacement(r replacement) error {
 	return d.append()
 }
 
-// append makes records durable, after those that are owed from before. The
-// caller holds changing, or is alone.
+// append makes records durable. The caller holds changing, or is alone.
 func (d *Directory) append(entries ...journal.Entry) error {
-	entries = append(slices.Clone(d.owed), entries...)
+	return d.appendSteps(step{entries: entries})
+}
+
+// appendSteps is append for records that evicted patterns. Those that are owed
+// come before, and the audit log is told of all.
+func (d *Directory) appendSteps(steps ...step) error {
+	steps = slices.Insert(steps, 0, step{entries: d.owed})
+	var entries []journal.Entry
+	for i := range steps {
+		entries = append(entries, steps[i].entries...)
+	}
 	if len(entries) == 0 {
 		return nil
 	}
-	_, err := d.journal.Append(entries...)
+	position, err := d.journal.Append(entries...)
 	d.watch.changed(err)
 	if err != nil {
 		return err
 	}
 	d.owed = nil
+	d.audit.commit(position.Sequence, steps...)
 	return nil
 }
 
@@ -306,7 +323,7 @@ func (d *Directory) journaledResize(capacity int) error {
 	if _, err := tx.Resize(capacity); err != nil {
 		return err
 	}
-	if err := d.append(encodeCapacity(capacity)); err != nil {
+	if err := d.appendSteps(step{[]journal.Entry{encodeCapacity(capacity)}, tx.Evicted()}); err != nil {
 		return err
 	}
 	tx.Commit()

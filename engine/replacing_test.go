@@ -171,6 +171,9 @@ func TestInterruptedRollback(t *testing.T) {
 			if err := c.cut(crashed.Persistence.Dir); err != nil {
 				t.Fatal(err)
 			}
+			if what != "after the record" { // of which the audit log could not know then
+				cutAudit(t, crashed.Persistence.Dir, r.Checkpoint.Manifest.Audit.Sequence)
+			}
 			if got := rows(directory(t, crashed, engine.ReadOnly())); got != c.want {
 				t.Errorf("a reader: got\n%s\nwant\n%s", got, c.want)
 			}

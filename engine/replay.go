@@ -28,6 +28,8 @@ type replay struct {
 	carrying   bool   // the record before this one does
 	stood      bool   // the first one did
 	met        bool   // the record of the checkpoint's own replacement came
+
+	audit *auditor // is told of every record; may be nil
 }
 
 // newReplay begins a replay after the checkpoint that a manifest is of.
@@ -67,28 +69,38 @@ func (r *replay) record(record journal.Record) error {
 	if !r.carrying {
 		r.changes++
 	}
+	evicted, err := r.apply(record)
+	if err != nil {
+		return err
+	}
+	r.audit.replayed(record, evicted)
+	return nil
+}
+
+// apply answers the ids of the patterns that had to go.
+func (r *replay) apply(record journal.Record) (evicted []int64, err error) {
 	switch record.Type {
 	case opStanding:
-		return r.stand(record)
+		return nil, r.stand(record)
 	case opHeld, opReleased:
-		return r.quarantine.replayHeld(r.memory.Width()/2, record)
+		return nil, r.quarantine.replayHeld(r.memory.Width()/2, record)
 	case opLevers:
 		levers, err := parseLevers(record.Payload)
 		if err != nil {
-			return fmt.Errorf("%w: %w", errOperation, err)
+			return nil, fmt.Errorf("%w: %w", errOperation, err)
 		}
 		r.levers = levers
-		return nil
+		return nil, nil
 	case opReplaced:
-		return r.replaced(record)
+		return nil, r.replaced(record)
 	default:
 		tx := r.memory.Begin()
 		defer tx.Rollback() // does nothing after Commit
 		if err := replayOperation(tx, r.memory.Width()/2, record); err != nil {
-			return err
+			return nil, err
 		}
 		tx.Commit()
-		return nil
+		return tx.Evicted(), nil
 	}
 }
 

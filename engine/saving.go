@@ -9,19 +9,24 @@ import (
 	"github.com/fdqc-cockpit/fdqc/checkpoints/store"
 )
 
-// Save writes a checkpoint of the memory. reason says who wants it: it is kept
-// in the manifest. Recording waits only while the memory is copied.
+// Save writes a checkpoint of the memory. reason says what it is for: it is
+// kept in the manifest. Recording waits only while the memory is copied.
 func (d *Directory) Save(ctx context.Context, reason string) (store.Checkpoint, error) {
+	return d.SaveBy(ctx, d.user, reason)
+}
+
+// SaveBy is Save on behalf of somebody else than the user of this process.
+func (d *Directory) SaveBy(ctx context.Context, by, reason string) (store.Checkpoint, error) {
 	if err := d.saving.lock(ctx); err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
 	}
 	defer d.saving.unlock()
-	return d.save(ctx, reason, 0)
+	return d.save(ctx, by, reason, 0)
 }
 
-// save is Save for a caller that holds saving. source is the checkpoint that
+// save is SaveBy for a caller that holds saving. source is the checkpoint that
 // this one copies, if any.
-func (d *Directory) save(ctx context.Context, reason string, source int64) (saved store.Checkpoint, err error) {
+func (d *Directory) save(ctx context.Context, by, reason string, source int64) (saved store.Checkpoint, err error) {
 	defer func() { d.watch.checkpointed(err) }()
 	if err := d.changing.lock(ctx); err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
@@ -42,7 +47,7 @@ func (d *Directory) save(ctx context.Context, reason string, source int64) (save
 	if err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
 	}
-	about, err := aboutCheckpoint(position, stands, levers, reason, source)
+	about, err := d.aboutCheckpoint(position, stands, levers, reason, source)
 	if err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
 	}
@@ -52,7 +57,8 @@ func (d *Directory) save(ctx context.Context, reason string, source int64) (save
 	}
 	d.saved = carried // what is carried says no more than was there
 	d.logger.Debug("saved", "path", saved.Path, "sequence", saved.Manifest.Sequence, "reason", reason)
-	d.pruneJournal()
+	d.audit.saved(saved, by, d.pruneJournal(), false)
+	_ = d.audit.flush(true) // it has said so, and tries again
 	return saved, nil
 }
 
@@ -70,20 +76,23 @@ func (d *Directory) savable() error {
 
 // pruneJournal drops the segments that no kept checkpoint needs. A failure is
 // no reason to take a saved checkpoint for lost: the segments stay until the
-// next time.
-func (d *Directory) pruneJournal() {
+// next time. It answers the oldest checkpoint that is kept, 0 when it is not
+// known.
+func (d *Directory) pruneJournal() (kept int64) {
 	oldest, err := d.store.OldestKept()
 	if err == nil && oldest != nil {
+		kept = oldest.Sequence
 		_, err = d.journal.Prune(oldest.Journal.Sequence)
 	}
 	if err != nil {
 		d.logger.Warn("old journal segments stay", "error", err)
 	}
+	return kept
 }
 
 // Prune drops all but the newest checkpoints, and the journal that only they
 // needed; it answers the paths that are gone.
-func (d *Directory) Prune(ctx context.Context, keep int) ([]string, error) {
+func (d *Directory) Prune(ctx context.Context, keep int, by string) ([]string, error) {
 	if err := d.saving.lock(ctx); err != nil {
 		return nil, fmt.Errorf("prune: %w", err)
 	}
@@ -96,11 +105,16 @@ func (d *Directory) Prune(ctx context.Context, keep int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	// On a full disk neither can be written before there is room again.
+	d.audit.event(eventPruning, by, "", pruningData{keep})
+	_ = d.audit.flush(true)
 	removed, err := d.store.Prune(keep)
+	d.audit.event(eventPruned, by, "", prunedOf(removed))
 	if err != nil {
 		return removed, fmt.Errorf("prune: %w", err)
 	}
 	d.pruneJournal()
+	_ = d.audit.flush(true)
 	return removed, nil
 }
 
@@ -133,16 +147,21 @@ func (d *Directory) saveIfChanged(ctx context.Context) {
 	if d.journal.Position() == d.saved {
 		return
 	}
-	if _, err := d.save(ctx, "auto", 0); err != nil && ctx.Err() == nil {
+	if _, err := d.save(ctx, d.user, "auto", 0); err != nil && ctx.Err() == nil {
 		d.logger.Error("automatic checkpoint failed, the journal holds every outcome", "error", err)
 	}
 }
 
-// aboutCheckpoint is what a manifest says beside what the store knows.
-func aboutCheckpoint(at journal.Position, stands bool, levers Levers, reason string, source int64) (store.About, error) {
+// aboutCheckpoint is what a manifest says beside what the store knows. The audit
+// log is complete and durable up to it then.
+func (d *Directory) aboutCheckpoint(at journal.Position, stands bool, levers Levers, reason string, source int64) (store.About, error) {
 	entry, err := encodeJSON(opLevers, levers)
 	if err != nil {
 		return store.About{}, err
 	}
-	return store.About{Journal: storePosition(at), Standing: stands, Levers: entry.Payload, Reason: reason, Source: source}, nil
+	head, err := d.audit.head()
+	if err != nil {
+		return store.About{}, err
+	}
+	return store.About{Journal: storePosition(at), Standing: stands, Levers: entry.Payload, Reason: reason, Source: source, Audit: head}, nil
 }

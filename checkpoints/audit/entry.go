@@ -22,11 +22,13 @@ const (
 	maxWhy  = 2 << 10  // bytes
 	maxData = 40 << 10 // bytes
 
-	// Events that the log itself writes.
-	eventFile   = "file"   // the first line of every file
-	eventSigned = "signed" // a signature over everything before
-
 	format = 1
+)
+
+// Events that the log itself writes.
+const (
+	EventFile   = "file"   // the first line of every file
+	EventSigned = "signed" // a signature over everything before
 )
 
 // The ends of lines have fixed lengths, so they are found from behind.
@@ -154,8 +156,8 @@ func (e *Entry) validate() error {
 		return fmt.Errorf("event %.80q, expected a word of small letters", e.Event)
 	case e.Time.Location() != time.UTC:
 		return fmt.Errorf("time %v, expected UTC", e.Time)
-	case (e.Event == eventSigned) != (e.signature != nil) || (e.Event == eventSigned) != (e.Key != ""):
-		return fmt.Errorf("event %s with key %.80q, expected key and signature in events %s and no others", e.Event, e.Key, eventSigned)
+	case (e.Event == EventSigned) != (e.signature != nil) || (e.Event == EventSigned) != (e.Key != ""):
+		return fmt.Errorf("event %s with key %.80q, expected key and signature in events %s and no others", e.Event, e.Key, EventSigned)
 	case !isHash(e.Previous):
 		return fmt.Errorf("previous %.80q, expected a SHA-256 in hexadecimal", e.Previous)
 	}

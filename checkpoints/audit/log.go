@@ -78,7 +78,7 @@ func openLog(o Options, begin Head, visit func(*Entry) error, known []Known) (*L
 			return nil, w.report, err
 		}
 		if w.report.Entries > 0 {
-			l.head, l.unsigned, l.since = w.report.Head, w.unsigned, w.report.Last.Time
+			l.head, l.unsigned, l.since = w.report.Head, w.unsigned, w.since
 			l.dir = true
 			if !fresh {
 				l.path, l.size = s.path, w.size
@@ -135,7 +135,7 @@ func (l *Log) Append(e Entry) error {
 	if l.done {
 		return errors.New("append to audit log: it is closed")
 	}
-	if !isWord(e.Event) || e.Event == eventFile || e.Event == eventSigned {
+	if !isWord(e.Event) || e.Event == EventFile || e.Event == EventSigned {
 		return fmt.Errorf("append to audit log: event %.80q, expected a word of small letters that the log itself does not use", e.Event)
 	}
 	if err := l.rotate(); err != nil {
@@ -155,7 +155,7 @@ func (l *Log) Sign() error {
 	if l.options.Signer == nil || l.unsigned == 0 || l.done {
 		return nil
 	}
-	err := l.add(Entry{Time: l.options.Now(), Event: eventSigned, Key: l.options.Signer.KeyID()}, func(message []byte) []byte {
+	err := l.add(Entry{Time: l.options.Now(), Event: EventSigned, Key: l.options.Signer.KeyID()}, func(message []byte) []byte {
 		return l.options.Signer.Sign(signedPayload, message)
 	})
 	if err == nil {
@@ -174,7 +174,7 @@ func (l *Log) rotate() error {
 			return err
 		}
 	}
-	data, err := json.Marshal(about{Format: format, Log: l.carried})
+	data, err := json.Marshal(about{Format: format, Log: l.carried}, json.Deterministic(true))
 	if err != nil {
 		return fmt.Errorf("new file of the audit log: %w", err)
 	}
@@ -183,7 +183,7 @@ func (l *Log) rotate() error {
 	}
 	l.parts = append(l.parts, part{path: filepath.Join(l.options.Dir, fileName(l.head.Sequence+1))})
 	l.total = 0
-	return l.add(Entry{Time: l.options.Now(), Event: eventFile, Data: data}, nil)
+	return l.add(Entry{Time: l.options.Now(), Event: EventFile, Data: data}, nil)
 }
 
 func (l *Log) add(e Entry, sign func([]byte) []byte) error {

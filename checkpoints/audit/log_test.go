@@ -19,7 +19,7 @@ func TestGoesOn(t *testing.T) {
 	for round := range int64(20) {
 		carried := int64(-1)
 		l, report, err := Open(o, Head{}, func(e *Entry) error {
-			if e.Event == eventFile {
+			if e.Event == EventFile {
 				if n, err := fmt.Sscanf(string(e.Data), `{"format":1,"log":{"round":%d}}`, &carried); n != 1 {
 					return err
 				}
@@ -92,8 +92,8 @@ func TestBounds(t *testing.T) {
 	for name, e := range map[string]Entry{
 		"no event":           {Time: at()},
 		"two words":          {Time: at(), Event: "two words"},
-		"the log's own":      {Time: at(), Event: eventSigned},
-		"the log's own file": {Time: at(), Event: eventFile},
+		"the log's own":      {Time: at(), Event: EventSigned},
+		"the log's own file": {Time: at(), Event: EventFile},
 		"data that is none":  {Time: at(), Event: "levers", Data: []byte(`{"a":`)},
 	} {
 		before := l.Head()

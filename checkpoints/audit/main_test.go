@@ -62,7 +62,7 @@ func entries(t testing.TB, o Options) []Entry {
 	t.Helper()
 	var all []Entry
 	if _, err := Read(o, func(e *Entry) error {
-		if e.Event != eventFile && e.Event != eventSigned {
+		if e.Event != EventFile && e.Event != EventSigned {
 			all = append(all, *e)
 		}
 		return nil

@@ -18,7 +18,7 @@ type Report struct {
 	// Files, Entries and Signatures count what is there; First is the sequence of the first entry.
 	Files, Entries, Signatures int
 	First                      int64
-	// Head is the last entry, Last what it is.
+	// Head is the last entry, Last the last one that is no signature.
 	Head Head
 	Last Entry
 	// SignedThrough is the last entry that a signature covers, SignedAt when that was made; 0 without any.
@@ -49,7 +49,8 @@ type walker struct {
 	known   map[int64][]Known
 
 	report   Report
-	unsigned int // entries since the last signature that counts
+	unsigned int       // entries since the last signature that counts
+	since    time.Time // of the first of them
 
 	// Of the file at hand.
 	path string
@@ -128,8 +129,8 @@ func (w *walker) entry(text []byte, s source) error {
 		return w.misplaced(e, next)
 	case w.line == 1 && e.Sequence != s.first:
 		return w.damage(e.Sequence, Changed, "its file is named after entry %d", s.first)
-	case (w.line == 1) != (e.Event == eventFile):
-		return w.damage(next, Changed, "it is a %s in line %d, expected a %s in the first line and nowhere else", e.Event, w.line, eventFile)
+	case (w.line == 1) != (e.Event == EventFile):
+		return w.damage(next, Changed, "it is a %s in line %d, expected a %s in the first line and nowhere else", e.Event, w.line, EventFile)
 	case e.Previous != w.report.Head.previous():
 		d := w.damage(max(1, next-1), Changed, "entry %d continues an entry with the hash %s, its own is %s", next, e.Previous, w.report.Head.previous())
 		d.Line = max(1, w.line-1)
@@ -137,7 +138,7 @@ func (w *walker) entry(text []byte, s source) error {
 	case e.Journal < w.report.Head.Journal || e.Checkpoint < w.report.Head.Checkpoint:
 		return w.damage(next, Changed, "it is complete up to journal record %d and checkpoint %d, the one before up to %d and %d", e.Journal, e.Checkpoint, w.report.Head.Journal, w.report.Head.Checkpoint)
 	}
-	if e.Event == eventFile {
+	if e.Event == EventFile {
 		if err := w.header(e); err != nil {
 			return err
 		}
@@ -150,7 +151,9 @@ func (w *walker) entry(text []byte, s source) error {
 	}
 	w.report.Entries++
 	w.report.Head = Head{Sequence: e.Sequence, Hash: e.Hash, Journal: e.Journal, Checkpoint: e.Checkpoint}
-	w.report.Last = *e
+	if e.Event != EventSigned {
+		w.report.Last = *e
+	}
 	for _, k := range w.known[e.Sequence] {
 		if k.Hash != e.Hash {
 			return w.damage(e.Sequence, Changed, "it has the hash %s, %s knows it as %s: it was written anew, or one before it", e.Hash, k.From, k.Hash)
@@ -219,7 +222,7 @@ func (w *walker) trust(e *Entry) error {
 	refuse := func(err error) error {
 		return &TrustError{Path: w.path, Line: w.line, Sequence: e.Sequence, Err: err}
 	}
-	if e.Event == eventSigned && w.options.Verifier != nil {
+	if e.Event == EventSigned && w.options.Verifier != nil {
 		err := w.options.Verifier.Verify(signedPayload, e.signed, e.Key, e.signature, e.Time)
 		switch {
 		case err == nil:
@@ -230,6 +233,9 @@ func (w *walker) trust(e *Entry) error {
 		case w.options.RequireSigned || w.options.UnknownKey == nil || !errors.Is(err, w.options.UnknownKey):
 			return refuse(err)
 		}
+	}
+	if w.unsigned == 0 {
+		w.since = e.Time
 	}
 	w.unsigned++
 	if w.options.RequireSigned && w.unsigned > MaxUnsigned {

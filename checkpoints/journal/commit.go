@@ -40,6 +40,7 @@ type Entry struct {
 // Record is what replay gives.
 type Record struct {
 	Sequence int64
+	Time     time.Time // of its commit, UTC
 	Type     Type
 	Payload  []byte // valid during the call only
 }
@@ -221,10 +222,10 @@ func decodeCommit(b []byte, h commitHeader, previous [chainSize]byte, sum hash.H
 
 // each calls visit with the records.
 func (c *commit) each(visit func(Record) error) error {
-	s := c.first
+	s, at := c.first, time.Unix(0, c.time).UTC()
 	for rest := c.body; len(rest) > 0; s++ {
 		end := recordHeaderSize + int(binary.LittleEndian.Uint32(rest))
-		r := Record{Sequence: s, Type: Type(rest[16]), Payload: rest[recordHeaderSize:end:end]}
+		r := Record{Sequence: s, Time: at, Type: Type(rest[16]), Payload: rest[recordHeaderSize:end:end]}
 		if err := visit(r); err != nil {
 			return fmt.Errorf("replay record %d: %w", s, err)
 		}

@@ -16,7 +16,9 @@ const (
 	// PayloadType is the type of a manifest within its envelope.
 	PayloadType = "application/vnd.fdqc.manifest+json"
 
+	// A manifest has the lowest version that has all its members, so that older programs read what they can.
 	manifestVersion = 1
+	auditVersion    = 2 // from which on there is Audit
 	maxRecords      = 100_000
 	maxLevers       = 1 << 20
 	maxSequence     = 1 << 62
@@ -24,7 +26,7 @@ const (
 
 // Manifest says what a file holds. FORMAT.md describes its JSON.
 type Manifest struct {
-	// Version is that of the format, 1.
+	// Version is that of the format, 1, or 2 with Audit.
 	Version int `json:"version"`
 	// File is the name of the file, without folder.
 	File string `json:"file"`
@@ -52,6 +54,14 @@ type Manifest struct {
 	Standing bool `json:"standing,omitzero"`
 	// Levers are the operators' safety levers at that moment; their form is the engine's.
 	Levers stdjson.RawMessage `json:"levers,omitzero"`
+	// Audit is the last entry of the audit log before the checkpoint, nil when there was no log.
+	Audit *AuditHead `json:"audit,omitzero"`
+}
+
+// AuditHead is a place in the audit log: after the entry of that sequence, with its hash in hexadecimal.
+type AuditHead struct {
+	Sequence int64  `json:"sequence"`
+	Hash     string `json:"hash"`
 }
 
 // Content is what identifies the bytes of a file.
@@ -122,8 +132,8 @@ func parseManifest(text []byte) (*Manifest, *signing.Envelope, error) {
 	if err := json.Unmarshal(body, &head); err != nil {
 		return nil, nil, fmt.Errorf("payload: %w", err)
 	}
-	if head.Version > manifestVersion {
-		return nil, nil, fmt.Errorf("%w: version %d, this one reads %d", ErrNewerFormat, head.Version, manifestVersion)
+	if head.Version > auditVersion {
+		return nil, nil, fmt.Errorf("%w: version %d, this one reads %d", ErrNewerFormat, head.Version, auditVersion)
 	}
 	m := &Manifest{}
 	if err := json.Unmarshal(body, m, json.RejectUnknownMembers(true)); err != nil {
@@ -136,9 +146,13 @@ func parseManifest(text []byte) (*Manifest, *signing.Envelope, error) {
 }
 
 func (m *Manifest) validate() error {
+	version := manifestVersion
+	if m.Audit != nil {
+		version = auditVersion
+	}
 	switch {
-	case m.Version != manifestVersion:
-		return fmt.Errorf("version %d, expected %d", m.Version, manifestVersion)
+	case m.Version != version:
+		return fmt.Errorf("version %d, expected %d", m.Version, version)
 	case !isPatterns(m.File) && checkName(m.File) != nil:
 		return fmt.Errorf("file %.80q, expected the name of a checkpoint", m.File)
 	case m.Sequence < 1 || m.Sequence > maxSequence:
@@ -153,6 +167,8 @@ func (m *Manifest) validate() error {
 		return fmt.Errorf("journal at %d with chain %.80q, expected a SHA-256 in hexadecimal", m.Journal.Sequence, m.Journal.Chain)
 	case len(m.Levers) > maxLevers:
 		return fmt.Errorf("levers of %d bytes, at most %d are read", len(m.Levers), maxLevers)
+	case m.Audit != nil && (m.Audit.Sequence < 1 || !isHash(m.Audit.Hash)):
+		return fmt.Errorf("audit log at %d with hash %.80q, expected at least 1 and a SHA-256 in hexadecimal", m.Audit.Sequence, m.Audit.Hash)
 	}
 	if err := m.Content.validate(); err != nil {
 		return err

@@ -55,10 +55,10 @@ func TestManifest(t *testing.T) {
 		}
 	}
 	// What a newer version wrote is not damage.
-	body := `{"version":2,"new":1`
+	body := `{"version":3,"new":1`
 	payload := body + `,"check":"` + hashBytes([]byte(body+"}")) + `"}`
 	if _, _, err := parseManifest(signing.Seal(PayloadType, []byte(payload), nil)); !errors.Is(err, ErrNewerFormat) {
-		t.Errorf("version 2: got %v, want %v", err, ErrNewerFormat)
+		t.Errorf("version 3: got %v, want %v", err, ErrNewerFormat)
 	}
 	if _, _, err := parseManifest(signing.Seal("text/plain", []byte(payload), nil)); err == nil || errors.Is(err, ErrNewerFormat) {
 		t.Errorf("other type: got %v, want an error of the type", err)

@@ -27,6 +27,8 @@ type About struct {
 	Standing bool
 	// Source is the sequence of the checkpoint whose memory this one took over, 0 when it took over none.
 	Source int64
+	// Audit is the last entry of the audit log before, or nil.
+	Audit *AuditHead
 }
 
 // Save writes a pattern checkpoint and answers when it is durable and was read back; then the oldest beyond the number kept are
@@ -82,8 +84,11 @@ func (s *Store) save(p *checkpoints.PatternSet, about About) (c Checkpoint, err 
 	c = Checkpoint{Path: filepath.Join(s.dir, name), Name: name, Manifest: &Manifest{
 		Version: manifestVersion, File: name, Sequence: sequence, Created: now, Reason: about.Reason, Source: about.Source, Standing: about.Standing,
 		Counter: p.Counter, Safe: p.Safe.Len(), Unsafe: p.Unsafe.Len(), Capacity: p.Capacity, Width: p.Width,
-		Journal: about.Journal, Levers: about.Levers,
+		Journal: about.Journal, Levers: about.Levers, Audit: about.Audit,
 	}}
+	if about.Audit != nil {
+		c.Manifest.Version = auditVersion
+	}
 	if s.key != nil {
 		c.Signed, c.KeyID = true, s.key.KeyID()
 	}

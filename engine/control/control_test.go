@@ -83,7 +83,7 @@ func TestOperators(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			config := settings(t)
 			d := owner(t, config)
-			me := UserName(uint32(os.Geteuid()))
+			me := engine.UserName(uint32(os.Geteuid()))
 			var o Operator = NewDirect(d, me)
 			if name == "client" {
 				serve(t, d, Options{})

@@ -54,7 +54,7 @@ func (d *Direct) Pull(ctx context.Context, r PullRequest) (*Safety, error) {
 
 // Save writes a checkpoint.
 func (d *Direct) Save(ctx context.Context, _ SaveRequest) (*Checkpoint, error) {
-	saved, err := d.directory.Save(ctx, "command")
+	saved, err := d.directory.SaveBy(ctx, d.by, "command")
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (d *Direct) Prune(ctx context.Context, r PruneRequest) (*Pruned, error) {
 	if r.Keep < 1 {
 		return nil, &InputError{Reason: fmt.Sprintf("keep %d checkpoints, expected at least 1", r.Keep)}
 	}
-	removed, err := d.directory.Prune(ctx, r.Keep)
+	removed, err := d.directory.Prune(ctx, r.Keep, d.by)
 	if err != nil {
 		return nil, err
 	}

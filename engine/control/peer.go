@@ -3,8 +3,6 @@ package control
 import (
 	"fmt"
 	"net"
-	"os/user"
-	"strconv"
 	"syscall"
 )
 
@@ -33,13 +31,3 @@ func peerUID(conn net.Conn) (uint32, error) {
 
 // mayAct says whether a peer is the owner of a data directory, or root.
 func mayAct(peer, owner uint32) bool { return peer == owner || peer == 0 }
-
-// UserName is how a user is written down: the name, or "uid N" when the system
-// knows none.
-func UserName(uid uint32) string {
-	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
-	if err != nil || u.Username == "" {
-		return fmt.Sprintf("uid %d", uid)
-	}
-	return u.Username
-}

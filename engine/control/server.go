@@ -124,7 +124,7 @@ func (s *Server) handler() http.Handler {
 		case !ok || who.err != nil:
 			s.refuse(w, r, http.StatusForbidden, fmt.Errorf("who asks is not known: %w", who.err))
 		case !mayAct(who.uid, uint32(os.Geteuid())):
-			s.refuse(w, r, http.StatusForbidden, fmt.Errorf("%s may not look after this data directory", UserName(who.uid)))
+			s.refuse(w, r, http.StatusForbidden, fmt.Errorf("%s may not look after this data directory", engine.UserName(who.uid)))
 		default:
 			mux.ServeHTTP(w, r)
 		}
@@ -145,7 +145,7 @@ func handle[Request, Result any](s *Server, mux *http.ServeMux, path string, do 
 			return
 		}
 		who, _ := r.Context().Value(peerKey{}).(peer) // handler has looked
-		result, err := do(NewDirect(s.directory, UserName(who.uid)), r.Context(), request)
+		result, err := do(NewDirect(s.directory, engine.UserName(who.uid)), r.Context(), request)
 		if err != nil {
 			s.refuse(w, r, http.StatusUnprocessableEntity, err)
 			return

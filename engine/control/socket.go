@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/fdqc-cockpit/fdqc/engine"
 )
 
 // SocketName is the socket's name in the data directory.
@@ -83,7 +85,7 @@ func (s *socket) dial(ctx context.Context) (net.Conn, error) {
 	}
 	peer, err := peerUID(conn)
 	if err == nil && !mayAct(peer, s.owner) {
-		err = fmt.Errorf("%s is served by %s, expected %s or root", filepath.Join(s.folder.Name(), SocketName), UserName(peer), UserName(s.owner))
+		err = fmt.Errorf("%s is served by %s, expected %s or root", filepath.Join(s.folder.Name(), SocketName), engine.UserName(peer), engine.UserName(s.owner))
 	}
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())

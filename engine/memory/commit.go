@@ -20,6 +20,10 @@ func (tx *Tx) Snapshot() Snapshot {
 	return tx.m.state.snapshot(tx.m.width)
 }
 
+// Evicted lists the ids that the transaction evicted so far, in that order,
+// those of its own patterns too. The list is the transaction's.
+func (tx *Tx) Evicted() []int64 { return tx.evicted }
+
 // Changes lists the rows that hold another pattern than at Begin, each once, by
 // side and row: what a copy of the memory elsewhere has to be given. Rows
 // beyond the counts of Stats are gone without being listed; patterns that

@@ -34,6 +34,7 @@ type Tx struct {
 	before state // with the sides as Begin found them, also after a Resize
 	// touched holds what rows of before.sides were, by the first change to each.
 	touched [2]map[int]oldRow
+	evicted []int64 // ids, in the order of their eviction
 	done    bool
 }
 
@@ -71,6 +72,7 @@ func (tx *Tx) Record(which Side, workspace []float32, importance float32) (Chang
 	} else {
 		row = s.victim(st.counter)
 		evicted, gone = s.ids[row], slices.Clone(s.row(row))
+		tx.evicted = append(tx.evicted, evicted)
 		st.evictions++
 		tx.keep(which, row, true)
 	}
@@ -148,6 +150,7 @@ func (tx *Tx) Resize(capacity int) ([]Eviction, error) {
 		for _, row := range gone {
 			marks[row] = true
 			evictions = append(evictions, Eviction{Side: Side(i), Row: row, ID: s.ids[row]})
+			tx.evicted = append(tx.evicted, s.ids[row])
 		}
 		st.sides[i] = s.without(marks)
 	}

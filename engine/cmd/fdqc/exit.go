@@ -7,6 +7,7 @@ import (
 
 	"github.com/fdqc-cockpit/fdqc/cgo/torch"
 	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/audit"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/signing"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/store"
@@ -94,7 +95,7 @@ func unverified(err error) bool {
 	}
 	for _, reason := range []error{
 		checkpoints.ErrMalformed, store.ErrUntrusted, store.ErrDamaged, store.ErrNoneLeft,
-		journal.ErrDamaged, journal.ErrUntrusted, journal.ErrMissing,
+		journal.ErrDamaged, journal.ErrUntrusted, journal.ErrMissing, audit.ErrDamaged, audit.ErrUntrusted,
 	} {
 		if errors.Is(err, reason) {
 			return true

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/fdqc-cockpit/fdqc/engine/control"
+	"github.com/fdqc-cockpit/fdqc/engine"
 )
 
 // private refuses a data directory that others can read or write anything in,
@@ -59,7 +59,7 @@ func exposed(path string, info fs.FileInfo, owner uint32) error {
 	case mode.Type() == fs.ModeSymlink:
 		return fmt.Errorf("%s is a symbolic link, expected plain files", path)
 	case ownerOf(info) != owner:
-		return fmt.Errorf("%s belongs to %s, expected %s as the directory", path, control.UserName(ownerOf(info)), control.UserName(owner))
+		return fmt.Errorf("%s belongs to %s, expected %s as the directory", path, engine.UserName(ownerOf(info)), engine.UserName(owner))
 	case mode.Perm()&0o077 != 0 && mode.IsDir():
 		return fmt.Errorf("%s has mode %04o, expected 0700; run: chmod 700 %s", path, mode.Perm(), path)
 	case mode.Perm()&0o077 != 0:

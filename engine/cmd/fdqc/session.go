@@ -32,7 +32,7 @@ func (a *app) withEngine(c *cobra.Command, options []engine.Option, run func(con
 	}
 	s := &session{config: config, logger: a.logger(&config)}
 	ctx := c.Context()
-	if s.engine, err = engine.Open(ctx, config, append(options, engine.WithLogger(s.logger))...); err != nil {
+	if s.engine, err = engine.Open(ctx, config, append(options, engine.WithLogger(s.logger), engine.WithVersion(version))...); err != nil {
 		return locked(asInput(err))
 	}
 	defer func() { err = errors.Join(err, s.engine.Close()) }()
@@ -103,7 +103,7 @@ func (a *app) withOperator(c *cobra.Command, fresh bool, run func(context.Contex
 // nothing was done.
 func operate(ctx context.Context, config engine.Config, logger hclog.Logger, run func(context.Context, control.Operator) error) error {
 	// A lever or a checkpoint is no reason to change the memory's capacity.
-	d, err := engine.OpenDirectory(config, engine.WithLogger(logger), engine.AnyCapacity())
+	d, err := engine.OpenDirectory(config, engine.WithLogger(logger), engine.WithVersion(version), engine.AnyCapacity())
 	var l *engine.LockedError
 	if errors.As(err, &l) {
 		asked := run(ctx, control.NewClient(config.Persistence.Dir))
@@ -115,7 +115,7 @@ func operate(ctx context.Context, config engine.Config, logger hclog.Logger, run
 	if err != nil {
 		return err
 	}
-	err = run(ctx, control.NewDirect(d, control.UserName(uint32(os.Geteuid()))))
+	err = run(ctx, control.NewDirect(d, engine.UserName(uint32(os.Geteuid()))))
 	return errors.Join(err, d.Close())
 }
 

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/audit"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/store"
 	"github.com/fdqc-cockpit/fdqc/engine"
@@ -23,7 +25,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify",
 		Short: "Read and verify everything that a data directory holds",
 		Long: `Reads every checkpoint with its manifest, validator_state.pt, projections.pt and
-the whole journal, and opens the directory for reading as validate would. Nothing
+the whole audit log and journal, and opens the directory for reading as validate would. Nothing
 is moved or repaired, and no lock is waited for. Exit code 3 when anything does
 not verify.`,
 		Example: "  fdqc checkpoint verify --data-dir fdqc-data\n  fdqc checkpoint verify --json",
@@ -83,8 +85,19 @@ func (v *verification) run() {
 		_, err := checkpoints.ParseProjections(path, data)
 		return err
 	})
+	v.audit()
 	v.journal()
 	v.opening()
+}
+
+func (v *verification) audit() {
+	const name = "audit log"
+	report, err := verifyAudit(v.config, v.logger)
+	if err == nil && report.Entries == 0 {
+		v.parts = append(v.parts, part{Name: name, State: "absent", Detail: "the next writer begins one"})
+		return
+	}
+	v.add(name, strings.Join(auditLines(report), "; "), err)
 }
 
 // add puts down what was found; an error makes the state.
@@ -92,7 +105,7 @@ func (v *verification) add(name, detail string, err error) {
 	p := part{Name: name, State: "ok", Detail: detail, err: err}
 	switch {
 	case err == nil:
-	case errors.Is(err, store.ErrUntrusted), errors.Is(err, journal.ErrUntrusted):
+	case errors.Is(err, store.ErrUntrusted), errors.Is(err, journal.ErrUntrusted), errors.Is(err, audit.ErrUntrusted):
 		p.State = "untrusted"
 	case unverified(err):
 		p.State = "damaged"

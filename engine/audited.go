@@ -1,0 +1,328 @@
+package engine
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/audit"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
+	"github.com/fdqc-cockpit/fdqc/engine/memory"
+)
+
+// Events of the audit log. AUDIT.md lists the data of each.
+const (
+	eventOpened   = "opened"   // a writer opened the directory
+	eventClosed   = "closed"   // and closed it in order
+	eventSettings = "settings" // the configuration or the key is not what the writer before had
+	eventPatterns = "patterns" // outcomes became patterns, importances changed
+	eventCapacity = "capacity" // the memory's capacity changed
+	eventLevers   = "levers"   // an operator pulled a lever
+	eventReplaced = "replaced" // the memory became that of a checkpoint
+	eventSaved    = "saved"    // a checkpoint was saved
+	eventPruning  = "pruning"  // checkpoints are about to be dropped
+	eventPruned   = "pruned"   // they were
+	eventHeld     = "held"     // an outcome went into the quarantine
+	eventReleased = "released" // an operator let it into the memory, or dropped it
+	eventCarried  = "carried"  // the journal says again what stands beside the memory
+	eventRecord   = "record"   // a journal record of another kind
+)
+
+// step is what one change wrote into the journal, and what it evicted.
+type step struct {
+	entries []journal.Entry
+	evicted []int64
+}
+
+// patternsData is the data of eventPatterns: of the commits of at most a
+// second.
+type patternsData struct {
+	Since     time.Time `json:"since"` // of the first commit
+	Commits   int       `json:"commits"`
+	Recovered bool      `json:"recovered,omitempty"` // derived from the journal by a later writer
+	Safe      int       `json:"safe"`
+	Unsafe    int       `json:"unsafe"`
+	// The pattern ids and the memory's counter, from the first outcome to
+	// the last.
+	FirstID       int64   `json:"first_pattern_id,omitempty"`
+	LastID        int64   `json:"last_pattern_id,omitempty"`
+	FirstSequence int64   `json:"first_sequence,omitempty"`
+	LastSequence  int64   `json:"last_sequence,omitempty"`
+	Importances   int     `json:"importances,omitempty"`
+	Evicted       *idRuns `json:"evicted,omitempty"`
+
+	who string    // recorded them; "" when it is not known any more
+	at  time.Time // of the last commit
+}
+
+// maxRuns bounds the ids that an entry lists.
+const maxRuns = 256
+
+// idRuns are pattern ids in the order given, as "3-9,12"; beyond maxRuns they
+// are only counted.
+type idRuns struct {
+	Count   int    `json:"count"`
+	IDs     string `json:"pattern_ids"`
+	Omitted int    `json:"omitted,omitempty"`
+	runs    [][2]int64
+}
+
+func (r *idRuns) add(ids []int64) {
+	for _, id := range ids {
+		r.Count++
+		last := len(r.runs) - 1
+		switch {
+		case last >= 0 && r.Omitted == 0 && r.runs[last][1]+1 == id:
+			r.runs[last][1] = id
+		case len(r.runs) < maxRuns:
+			r.runs = append(r.runs, [2]int64{id, id})
+		default:
+			r.Omitted++
+		}
+	}
+}
+
+// done writes the runs down.
+func (r *idRuns) done() {
+	var b strings.Builder
+	for i, run := range r.runs {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.FormatInt(run[0], 10))
+		if run[1] > run[0] {
+			b.WriteByte('-')
+			b.WriteString(strconv.FormatInt(run[1], 10))
+		}
+	}
+	r.IDs = b.String()
+}
+
+// evictedIDs are the ids of one step; nil when there are none.
+func evictedIDs(ids []int64) *idRuns {
+	if len(ids) == 0 {
+		return nil
+	}
+	r := &idRuns{}
+	r.add(ids)
+	r.done()
+	return r
+}
+
+type capacityData struct {
+	Capacity  int     `json:"capacity"`
+	Evicted   *idRuns `json:"evicted,omitempty"`
+	Recovered bool    `json:"recovered,omitempty"`
+}
+
+type leversData struct {
+	Old       Levers `json:"old"`
+	New       Levers `json:"new"`
+	Recovered bool   `json:"recovered,omitempty"`
+}
+
+type replacedData struct {
+	Checkpoint int64 `json:"checkpoint"`         // that holds the memory from here on
+	Source     int64 `json:"source,omitempty"`   // the one that it was taken from; 0: from outside
+	Position   int64 `json:"position,omitempty"` // of Source in the journal
+	Recovered  bool  `json:"recovered,omitempty"`
+}
+
+type heldData struct {
+	ID        int64    `json:"quarantine_id"`
+	Outcome   string   `json:"outcome,omitempty"`
+	Source    string   `json:"source,omitempty"`
+	Side      string   `json:"side"`
+	Rules     []string `json:"rules"`
+	Recovered bool     `json:"recovered,omitempty"`
+}
+
+type releasedData struct {
+	ID        int64 `json:"quarantine_id"`
+	Accepted  bool  `json:"accepted"` // its pattern follows
+	Recovered bool  `json:"recovered,omitempty"`
+}
+
+type recordData struct {
+	Type      journal.Type `json:"type"`
+	Bytes     int          `json:"bytes"`
+	Recovered bool         `json:"recovered,omitempty"`
+}
+
+// derivation makes audit entries of the journal's records. It is the only
+// place that does, so that what a crash took comes back the same.
+type derivation struct {
+	journal  int64 // the last record that was seen
+	levers   Levers
+	entries  []audit.Entry // complete, in order
+	patterns *patternsData // the entry after them, which grows
+
+	at       time.Time // of the commit at hand
+	counted  bool      // it is among the commits of patterns
+	carrying bool      // the record before this one says again what stands
+}
+
+// commit takes the records of a commit, or of a part of one, that ends with
+// the record last. Records up to audited have their entries already. who is
+// the user of the process, "" of one that has ended.
+func (d *derivation) commit(last, audited int64, at time.Time, who string, recovered bool, steps []step) {
+	if !recovered || !at.Equal(d.at) { // recovered records come one by one
+		d.at, d.counted = at, false
+	}
+	record := last
+	for i := range steps {
+		record -= int64(len(steps[i].entries))
+	}
+	for i := range steps {
+		evicted := steps[i].evicted // goes with the first record of the step
+		for _, e := range steps[i].entries {
+			record++
+			d.record(record, audited, at, who, recovered, e, evicted)
+			evicted = nil
+		}
+	}
+}
+
+func (d *derivation) record(record, audited int64, at time.Time, who string, recovered bool, e journal.Entry, evicted []int64) {
+	d.carrying = e.Type == opStanding || d.carrying && e.Type == opHeld
+	old := d.levers
+	var by, reason string
+	if e.Type == opLevers {
+		if pulled, err := parseLevers(e.Payload); err == nil {
+			d.levers = pulled
+			by, reason = pulled.By, pulled.Reason
+		}
+	}
+	if record <= audited {
+		return
+	}
+	d.journal = record
+	switch e.Type {
+	case opOutcome, opImportance:
+		p := d.growing(at, who, recovered)
+		p.count(e)
+		if len(evicted) > 0 {
+			if p.Evicted == nil {
+				p.Evicted = &idRuns{}
+			}
+			p.Evicted.add(evicted)
+		}
+	case opCapacity:
+		data := capacityData{Evicted: evictedIDs(evicted), Recovered: recovered}
+		if len(e.Payload) == 4 {
+			data.Capacity = int(binary.LittleEndian.Uint32(e.Payload))
+		}
+		d.add(eventCapacity, at, who, "", data)
+	case opLevers:
+		d.add(eventLevers, at, by, reason, leversData{bare(old), bare(d.levers), recovered})
+	case opReplaced:
+		var said replacement
+		_ = json.Unmarshal(e.Payload, &said) // a replay refuses what is none
+		d.add(eventReplaced, at, said.By, said.Reason, replacedData{said.Sequence, said.Source, said.Position, recovered})
+	case opHeld:
+		if n := len(d.entries); d.carrying && n > 0 && d.entries[n-1].Event == eventCarried {
+			d.entries[n-1].Journal = record // it said so
+			return
+		}
+		var h Held
+		_ = json.Unmarshal(e.Payload, &h)
+		data := heldData{ID: h.ID, Outcome: h.Outcome, Source: h.Source, Side: h.Side, Rules: []string{}, Recovered: recovered}
+		for _, f := range h.Findings {
+			data.Rules = append(data.Rules, f.Rule)
+		}
+		d.add(eventHeld, at, who, "", data)
+	case opReleased:
+		var said release
+		_ = json.Unmarshal(e.Payload, &said)
+		d.add(eventReleased, at, said.By, said.Reason, releasedData{said.ID, said.Accepted, recovered})
+	case opStanding:
+		d.add(eventCarried, at, who, "", nil)
+	default:
+		d.add(eventRecord, at, who, "", recordData{e.Type, len(e.Payload), recovered})
+	}
+}
+
+// bare leaves out who and why, which have members of their own.
+func bare(l Levers) Levers {
+	l.At, l.By, l.Reason = time.Time{}, "", ""
+	return l
+}
+
+// growing is the entry that takes further patterns.
+func (d *derivation) growing(at time.Time, who string, recovered bool) *patternsData {
+	if d.patterns != nil && (d.patterns.Recovered != recovered || d.patterns.who != who) {
+		d.finish()
+	}
+	if d.patterns == nil {
+		d.patterns = &patternsData{Since: at.UTC(), Recovered: recovered, who: who}
+	}
+	if !d.counted {
+		d.patterns.Commits++
+		d.counted = true
+	}
+	d.patterns.at = at
+	return d.patterns
+}
+
+func (p *patternsData) count(e journal.Entry) {
+	if e.Type == opImportance {
+		p.Importances++
+		return
+	}
+	if len(e.Payload) < outcomeHead {
+		return
+	}
+	if memory.Side(e.Payload[0]) == memory.Safe {
+		p.Safe++
+	} else {
+		p.Unsafe++
+	}
+	p.LastSequence = int64(binary.LittleEndian.Uint64(e.Payload[5:]))
+	p.LastID = int64(binary.LittleEndian.Uint64(e.Payload[13:]))
+	if p.FirstID == 0 {
+		p.FirstSequence, p.FirstID = p.LastSequence, p.LastID
+	}
+}
+
+// add is an entry of something rare. It ends the one that grows.
+func (d *derivation) add(event string, at time.Time, who, why string, data any) {
+	d.finish()
+	d.entries = append(d.entries, audit.Entry{Time: at, Event: event, Who: who, Why: why, Journal: d.journal, Data: auditData(data)})
+}
+
+// finish completes the entry that grows.
+func (d *derivation) finish() {
+	p := d.patterns
+	if p == nil {
+		return
+	}
+	d.patterns, d.counted = nil, false
+	if p.Evicted != nil {
+		p.Evicted.done()
+	}
+	d.entries = append(d.entries, audit.Entry{Time: p.at, Event: eventPatterns, Who: p.who, Journal: d.journal, Data: auditData(p)})
+}
+
+// take answers the entries that are complete, and forgets them.
+func (d *derivation) take() []audit.Entry {
+	d.finish()
+	entries := d.entries
+	d.entries = nil
+	return entries
+}
+
+// auditData is JSON of something of this package, which has no values that
+// cannot be written.
+func auditData(value any) []byte {
+	if value == nil {
+		return nil
+	}
+	b, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Appendf(nil, `{"error":%q}`, err)
+	}
+	return b
+}
