@@ -223,9 +223,11 @@ func (d *derivation) record(record, audited int64, at time.Time, who string, rec
 		_ = json.Unmarshal(e.Payload, &said) // a replay refuses what is none
 		d.add(eventReplaced, at, said.By, said.Reason, replacedData{said.Sequence, said.Source, said.Position, recovered})
 	case opHeld:
-		if n := len(d.entries); d.carrying && n > 0 && d.entries[n-1].Event == eventCarried {
-			d.entries[n-1].Journal = record // it said so
-			return
+		if d.carrying {
+			if n := len(d.entries); n > 0 && d.entries[n-1].Event == eventCarried {
+				d.entries[n-1].Journal = record
+			}
+			return // it said so when it came
 		}
 		var h Held
 		_ = json.Unmarshal(e.Payload, &h)
