@@ -56,6 +56,8 @@ type patternsData struct {
 
 	who string    // recorded them; "" when it is not known any more
 	at  time.Time // of the last commit
+	// journal is the last record: what follows it is not in the entry.
+	journal int64
 }
 
 // maxRuns bounds the ids that an entry lists.
@@ -265,7 +267,7 @@ func (d *derivation) growing(at time.Time, who string, recovered bool) *patterns
 		d.patterns.Commits++
 		d.counted = true
 	}
-	d.patterns.at = at
+	d.patterns.at, d.patterns.journal = at, d.journal
 	return d.patterns
 }
 
@@ -305,7 +307,7 @@ func (d *derivation) finish() {
 	if p.Evicted != nil {
 		p.Evicted.done()
 	}
-	d.entries = append(d.entries, audit.Entry{Time: p.at, Event: eventPatterns, Who: p.who, Journal: d.journal, Data: auditData(p)})
+	d.entries = append(d.entries, audit.Entry{Time: p.at, Event: eventPatterns, Who: p.who, Journal: p.journal, Data: auditData(p)})
 }
 
 // take answers the entries that are complete, and forgets them.

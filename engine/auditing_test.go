@@ -179,16 +179,14 @@ func TestAuditSettings(t *testing.T) {
 func TestAuditAfterACrash(t *testing.T) {
 	config := small(t)
 	e := open(t, config)
-	total := 0
 	for round := range uint64(3) {
 		history(t, e, round)
-		total += 34
 		if _, err := e.Save(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	history(t, e, 9)
-	total += 34
+	total := e.MemoryStats().Counter
 	all := len(audited(t, config))
 	for _, damaged := range []int{0, 2} {
 		for drop := range 9 {
@@ -231,6 +229,9 @@ func TestAuditAfterACrash(t *testing.T) {
 			entries := audited(t, crashed)
 			if got := recorded(t, entries); got != float64(total) {
 				t.Errorf("%s: %v outcomes are on record, want %d:\n%s", what, got, total, story(entries))
+			}
+			if got := len(ofEvent(t, entries, "released")); got != 16 {
+				t.Errorf("%s: %d releases are on record, want 16", what, got)
 			}
 			if got := len(ofEvent(t, entries, "levers")); got != 4 {
 				t.Errorf("%s: %d levers are on record, want 4", what, got)
