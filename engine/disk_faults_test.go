@@ -263,6 +263,12 @@ func (s *shortage) test(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	if _, err := e.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := engine.VerifyAudit(config, nil); err != nil || report.JournalBehind != 0 || report.CheckpointsBehind != 0 {
+		t.Errorf("audit log: got %+v, %v, want it complete", report, err)
+	}
 	t.Run("a new directory", func(t *testing.T) {
 		fresh, n := config, 0
 		s.run(t, folder, func() error {

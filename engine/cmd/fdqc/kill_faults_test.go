@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fdqc-cockpit/fdqc/checkpoints/audit"
 	"github.com/fdqc-cockpit/fdqc/engine"
 	"github.com/fdqc-cockpit/fdqc/engine/memory"
 )
@@ -117,6 +118,49 @@ func (k *killed) checkpointed(t *testing.T) int64 {
 		t.Fatalf("checkpoints: got %v, %v", list, err)
 	}
 	return list[0].Manifest.Sequence
+}
+
+// audited wants each outcome on record once, when a last writer has completed
+// the audit log.
+func (k *killed) audited(t *testing.T, counter int64) {
+	t.Helper()
+	d, err := engine.OpenDirectory(k.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	report, err := engine.VerifyAudit(k.config, nil)
+	if err != nil || report.JournalBehind != 0 || report.CheckpointsBehind != 0 || !report.Closed {
+		t.Errorf("audit log: got %+v, %v, want all in it and closed", report, err)
+	}
+	last, recovered := int64(0), int64(0)
+	if _, err := engine.ReadAudit(k.config, nil, func(e *audit.Entry) error {
+		if e.Event != "patterns" {
+			return nil
+		}
+		var data struct {
+			Safe, Unsafe int64
+			First        int64 `json:"first_sequence"`
+			Last         int64 `json:"last_sequence"`
+			Recovered    bool
+		}
+		if err := json.Unmarshal(e.Data, &data); err != nil {
+			return err
+		}
+		if data.First != last+1 || data.Last-data.First+1 != data.Safe+data.Unsafe {
+			return fmt.Errorf("entry %d has %+v, want the outcomes after number %d", e.Sequence, data, last)
+		}
+		last = data.Last
+		if data.Recovered {
+			recovered += data.Safe + data.Unsafe
+		}
+		return nil
+	}); err != nil || last != counter {
+		t.Errorf("audit log: got outcomes up to %d, %v, want %d", last, err, counter)
+	}
+	t.Logf("audit log: %d lines, every outcome once, %d of %d put down by the next writer", report.Entries, recovered, counter)
 }
 
 // burst is how many outcomes a writer is given as fast as it takes them; then
@@ -245,6 +289,9 @@ func TestKilledWriters(t *testing.T) {
 				doubled++
 			}
 		}
+		if _, err := engine.VerifyAudit(k.config, nil); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
 		receipts := k.acknowledged(t)
 		for _, n := range receipts {
 			if has[n] == 0 {
@@ -264,6 +311,7 @@ func TestKilledWriters(t *testing.T) {
 		// driver goes on after it.
 		counter, unacknowledged, quarantined = count, count-int64(len(receipts)), held
 	}
+	k.audited(t, counter)
 	checkpoints := k.checkpointed(t)
 	t.Logf("%d writers killed: %d outcomes kept, %d of them in quarantine, %d acknowledged, %d lost, %d kept twice, %d kept and not acknowledged, %d checkpoints",
 		rounds, counter, quarantined, counter-unacknowledged, lost, doubled, unacknowledged, checkpoints)
