@@ -65,6 +65,9 @@ type options struct {
 	registerer  prometheus.Registerer // nil: the metrics are nobody's
 	onCritical  func(monitor.Alert)   // may be nil
 	unmonitored bool
+	// delivers has alerts leave the process. A command that opens a directory
+	// for a moment, to pull a lever, must not fail over a secret.
+	delivers bool
 }
 
 // Option changes how an engine or a data directory is opened.
@@ -133,6 +136,7 @@ func WithPatternsFile(path string) Option { return func(o *options) { o.files.pa
 // setting that contradicts a file a *MismatchError.
 func Open(ctx context.Context, config Config, opts ...Option) (*Engine, error) {
 	o := newOptions(opts)
+	o.delivers = true
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}

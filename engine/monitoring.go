@@ -107,9 +107,12 @@ func openWatch(d *Directory, o *options) (*watch, error) {
 	if o.unmonitored {
 		return nil, nil
 	}
-	sinks, err := AlertSinks(d.config)
-	if err != nil {
-		return nil, err
+	var sinks []monitor.Sink
+	var err error
+	if o.delivers {
+		if sinks, err = AlertSinks(d.config); err != nil {
+			return nil, err
+		}
 	}
 	c := &d.config
 	least := monitor.Warning
@@ -342,12 +345,13 @@ func (w *watch) close() error {
 	return nil
 }
 
-// Alerts are the last 1,000 alerts, oldest first; none without monitoring.
-func (d *Directory) Alerts() []monitor.Alert {
+// Monitor is what watches the directory and the engine that has it; nil
+// without monitoring. It belongs to the directory.
+func (d *Directory) Monitor() *monitor.Monitor {
 	if d.watch == nil {
 		return nil
 	}
-	return d.watch.Alerts.List()
+	return d.watch.Monitor
 }
 
 // Raise raises an alert on behalf of a part that stands on the engine.

@@ -28,14 +28,23 @@ const (
 type Options struct {
 	// Code gives the exit code of a failure; nil: 1.
 	Code func(error) int
+	// Logs are those of the process; nil: their levels cannot be changed.
+	Logs Logs
 	// Logger hears of requests that are refused; nil: nobody.
 	Logger hclog.Logger
+}
+
+// Logs are loggers whose levels can be changed while they are used.
+type Logs interface {
+	SetLevel(component, level string) error
+	Levels() map[string]string
 }
 
 // Server answers operators on the socket of a data directory.
 type Server struct {
 	directory *engine.Directory
 	code      func(error) int
+	logs      Logs
 	logger    hclog.Logger
 	socket    *socket
 	http      *http.Server
@@ -57,7 +66,7 @@ func Start(d *engine.Directory, o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	s := &Server{directory: d, code: o.Code, logger: o.Logger.Named("control"), served: make(chan error, 1)}
+	s := &Server{directory: d, code: o.Code, logs: o.Logs, logger: o.Logger.Named("control"), served: make(chan error, 1)}
 	var err error
 	if s.socket, err = openSocket(d.Config().Persistence.Dir); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
@@ -115,6 +124,7 @@ func (s *Server) handler() http.Handler {
 	handle(s, mux, "/v1/restore", Operator.Restore)
 	handle(s, mux, "/v1/rollback", Operator.Rollback)
 	handle(s, mux, "/v1/release", Operator.Release)
+	handle(s, mux, "/v1/log-level", s.setLogLevel)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusNotFound, &InputError{Reason: fmt.Sprintf("%s %q is nothing that this version answers", r.Method, r.URL.Path)})
 	})

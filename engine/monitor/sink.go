@@ -14,6 +14,16 @@ type Sink interface {
 	Send(ctx context.Context, alert Alert) error
 }
 
+// Deliver sends an alert to each sink now, and answers what came of each.
+func Deliver(ctx context.Context, alert Alert, sinks []Sink, o OutsideOptions) []error {
+	errs := make([]error, len(sinks))
+	metrics := NewMetrics(MetricsOptions{})
+	for i, sink := range sinks {
+		errs[i] = metrics.Outside(sink.Name(), o).Do(ctx, func(ctx context.Context) error { return sink.Send(ctx, alert) })
+	}
+	return errs
+}
+
 // senderQueue is how many alerts wait for a sink before more are dropped.
 const senderQueue = 64
 

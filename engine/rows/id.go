@@ -1,6 +1,8 @@
 package rows
 
 import (
+	"bytes"
+	"fmt"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -28,6 +30,21 @@ func IntID(n int64) ID { return ID{kind: intID, n: n} }
 
 // TextID makes a text ID.
 func TextID(text string) ID { return ID{kind: textID, text: text} }
+
+// ParseID takes a JSON value as a row's id: an integer or a text; null is the zero ID.
+func ParseID(value jsontext.Value) (ID, error) {
+	switch kind := value.Kind(); {
+	case kind == 'n':
+		return ID{}, nil
+	case kind == '"':
+		text, err := jsontext.AppendUnquote(nil, value)
+		return TextID(string(text)), err
+	case kind == '0' && !bytes.ContainsAny(value, ".eE"):
+		return integerID(value), nil
+	default:
+		return ID{}, fmt.Errorf("id %s, expected a text or an integer", value)
+	}
+}
 
 // IsZero tells whether the row has no ID.
 func (id ID) IsZero() bool { return id.kind == noID }

@@ -161,7 +161,8 @@ func TestHelpHasExamples(t *testing.T) {
 			walk(sub)
 		}
 	}
-	walk(newRoot(streams{}))
+	root, _ := newRoot(streams{})
+	walk(root)
 }
 
 func TestVersionNeedsNoLibTorch(t *testing.T) {

@@ -25,6 +25,7 @@ type judge struct {
 	file     string
 	unit     string
 	warned   bool
+	verdicts *verdictsByID // of outcomes; nil: none are known
 
 	// Of the batch in hand, used again.
 	batch   engine.Batch
@@ -188,6 +189,13 @@ func (j *judge) outcomes(entries []rows.Entry) (outcomes []engine.Outcome, refus
 	for i := range entries {
 		e := &entries[i]
 		values, _, refusal := j.embedding(e)
+		var judged *engine.JudgedAs
+		if refusal == nil {
+			var err error
+			if judged, err = j.verdicts.of(e.ID); err != nil {
+				refusal = j.refuse(e.Number, "id", err)
+			}
+		}
 		if refusal != nil && !j.skip {
 			return outcomes, refusals, refusal
 		}
@@ -195,7 +203,7 @@ func (j *judge) outcomes(entries []rows.Entry) (outcomes []engine.Outcome, refus
 		if refusal != nil {
 			continue
 		}
-		o := engine.Outcome{Embedding: values, IsSafe: e.IsSafe, ID: e.ID.String(), Source: e.Source}
+		o := engine.Outcome{Embedding: values, IsSafe: e.IsSafe, ID: e.ID.String(), Source: e.Source, Judged: judged}
 		if e.HasImportance {
 			o.Importance = &e.Importance
 		}

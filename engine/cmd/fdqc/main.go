@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -21,9 +22,9 @@ func main() {
 
 // run executes one command line and answers its exit code.
 func run(ctx context.Context, args []string, s streams) int {
-	root := newRoot(s)
+	root, a := newRoot(s)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := errors.Join(root.ExecuteContext(ctx), a.closeLogs())
 	if err == nil {
 		return exitDone
 	}

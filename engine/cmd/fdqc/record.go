@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) recordCommand() *cobra.Command {
-	var o struct{ input, output, labels string }
+	var o struct{ input, output, labels, verdicts string }
 	c := &cobra.Command{
 		Use:   "record --input FILE",
 		Short: "Record outcomes into the pattern memory",
@@ -25,25 +25,39 @@ What was acknowledged before an error stays stored.
 
 The detector looks at each outcome first. What a rule of it holds waits in the
 quarantine (see fdqc quarantine), or is rejected, or stored all the same, as
-detector.on_outlier says; the receipt's reason names the rules.`,
+detector.on_outlier says; the receipt's reason names the rules.
+
+--verdicts names what validate wrote about the same actions. Outcomes are joined
+with it by id, and right and wrong approvals and refusals are counted by the hour
+in which the file was written (fdqc_judged_outcomes). An id that is there twice,
+in either file, is an error.`,
 		Example: `  fdqc record --input outcomes.jsonl --output receipts.jsonl
   fdqc record --input embeddings.npy --labels labels.jsonl
   echo '{"id": 1, "embedding": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], "is_safe": true}' | fdqc record --input - --output -`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.withEngine(c, nil, func(ctx context.Context, s *session) error {
-				return a.record(ctx, s, o.input, o.labels, o.output)
-			})
+			var verdicts *verdictsByID
+			if o.verdicts != "" {
+				var err error
+				if verdicts, err = readVerdicts(o.verdicts); err != nil {
+					return usage(err)
+				}
+			}
+			return a.withEngine(c, nil, reporting("fdqc_record", func(ctx context.Context, s *session) error {
+				return a.record(ctx, s, o.input, o.labels, o.output, verdicts)
+			}))
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&o.input, "input", "", "outcomes to record (`file` or -)")
 	f.StringVar(&o.output, "output", "", "where receipts are appended (.jsonl `file` or -); empty: nowhere")
 	f.StringVar(&o.labels, "labels", "", "ids and labels (.jsonl) for the rows of a .npy")
+	f.StringVar(&o.verdicts, "verdicts", "", "verdicts (.jsonl `file` of validate) that the outcomes were given, joined by id, to count how often verdicts are right")
+	a.metricsFlags(c)
 	required(c, "input")
 	return c
 }
 
-func (a *app) record(ctx context.Context, s *session, input, labels, output string) (err error) {
+func (a *app) record(ctx context.Context, s *session, input, labels, output string, verdicts *verdictsByID) (err error) {
 	reader, batcher, err := a.openInput(s, input, labels, rows.Record)
 	if err != nil {
 		return err
@@ -57,6 +71,7 @@ func (a *app) record(ctx context.Context, s *session, input, labels, output stri
 		defer func() { err = errors.Join(err, receipts.Close()) }()
 	}
 	j := a.newJudge(s.engine, s.logger, input)
+	j.verdicts = verdicts
 	bar := a.newProgress(reader, input)
 	start := time.Now()
 	var total int64

@@ -5,11 +5,11 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/fdqc-cockpit/fdqc/engine"
+	"github.com/fdqc-cockpit/fdqc/engine/monitor"
 )
 
 // streams are the three ends that a command talks to.
@@ -22,6 +22,7 @@ type streams struct {
 // app is what all commands share: the streams and the common flags.
 type app struct {
 	streams
+	logs  *monitor.Logs // nil until something may be logged
 	flags struct {
 		config    string
 		dataDir   string
@@ -32,10 +33,13 @@ type app struct {
 		logFormat string
 		quiet     bool
 		onError   string
+		// Of validate and record.
+		metricsFile string
+		push        string
 	}
 }
 
-func newRoot(s streams) *cobra.Command {
+func newRoot(s streams) (*cobra.Command, *app) {
 	a := &app{streams: s}
 	root := &cobra.Command{
 		Use:   "fdqc",
@@ -75,10 +79,11 @@ failed verification; 4 LibTorch or the asked device is missing; 10 validate
 	root.AddCommand(
 		a.validateCommand(), a.recordCommand(), a.replayCommand(), a.memoryCommand(),
 		a.checkpointCommand(), a.safetyCommand(), a.quarantineCommand(), a.auditCommand(), a.migrateCommand(),
-		a.inspectCommand(), a.convertCommand(), a.doctorCommand(), a.configCommand(), a.benchCommand(), a.versionCommand(),
+		a.inspectCommand(), a.convertCommand(), a.doctorCommand(), a.configCommand(), a.benchCommand(),
+		a.alertsCommand(), a.logLevelCommand(), a.versionCommand(),
 	)
 	wrapArgs(root)
-	return root
+	return root, a
 }
 
 // wrapArgs makes a wrong number of arguments an error of usage.
@@ -107,6 +112,8 @@ func (a *app) settings(c *cobra.Command) (engine.Config, engine.Origins, error) 
 	set("data-dir", "persistence.dir", a.flags.dataDir)
 	set("log-level", "logging.level", a.flags.logLevel)
 	set("log-format", "logging.format", a.flags.logFormat)
+	set("metrics-file", "monitor.metrics_file", a.flags.metricsFile)
+	set("push", "monitor.push_url", a.flags.push)
 	if a.flags.onError != "stop" && a.flags.onError != "skip" {
 		return engine.Config{}, nil, usagef("--on-error is %q, expected stop or skip", a.flags.onError)
 	}
@@ -121,16 +128,6 @@ func (a *app) settings(c *cobra.Command) (engine.Config, engine.Origins, error) 
 		WorkDir:    workDir,
 	})
 	return config, origins, usage(err)
-}
-
-// logger writes to standard error as the configuration says.
-func (a *app) logger(config *engine.Config) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{
-		Name:       "fdqc",
-		Level:      hclog.LevelFromString(config.Logging.Level),
-		Output:     a.err,
-		JSONFormat: config.Logging.Format == "json",
-	})
 }
 
 // isTerminal says whether a person is watching a stream.

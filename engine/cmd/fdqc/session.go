@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/fdqc-cockpit/fdqc/engine"
 	"github.com/fdqc-cockpit/fdqc/engine/control"
+	"github.com/fdqc-cockpit/fdqc/engine/monitor"
 )
 
 // session is what a command works with while an engine is open.
@@ -20,6 +22,8 @@ type session struct {
 	config engine.Config
 	engine *engine.Engine
 	logger hclog.Logger
+	// registry has the metrics of the engine.
+	registry *prometheus.Registry
 }
 
 // withEngine opens an engine as the settings say, runs the command and closes
@@ -30,15 +34,17 @@ func (a *app) withEngine(c *cobra.Command, options []engine.Option, run func(con
 	if err != nil {
 		return err
 	}
-	s := &session{config: config, logger: a.logger(&config)}
+	s := &session{config: config, logger: a.logger(&config), registry: prometheus.NewRegistry()}
 	ctx := c.Context()
-	if s.engine, err = engine.Open(ctx, config, append(options, engine.WithLogger(s.logger), engine.WithVersion(version))...); err != nil {
+	options = append(options, engine.WithLogger(s.logger), engine.WithVersion(version), engine.WithMetrics(s.registry))
+	if s.engine, err = engine.Open(ctx, config, options...); err != nil {
 		return locked(asInput(err))
 	}
 	defer func() { err = errors.Join(err, s.engine.Close()) }()
 	if d := s.engine.Directory(); d.Writes() {
 		server, err := control.Start(d, control.Options{
 			Code:   func(err error) int { return exitCode(asInput(err)) },
+			Logs:   logsOf(a.logs),
 			Logger: s.logger,
 		})
 		if err != nil {
@@ -50,6 +56,14 @@ func (a *app) withEngine(c *cobra.Command, options []engine.Option, run func(con
 		}
 	}
 	return run(ctx, s)
+}
+
+// logsOf is nil where there are none.
+func logsOf(l *monitor.Logs) control.Logs {
+	if l == nil {
+		return nil
+	}
+	return l
 }
 
 // locked says of a locked data directory what can be done all the same.

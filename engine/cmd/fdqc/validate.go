@@ -48,9 +48,9 @@ A regular output file appears under its name only when complete.`,
 				engine.ReadOnly(), engine.WithStateFile(o.state),
 				engine.WithPatternsFile(o.patterns), engine.WithProjectionsFile(o.projections),
 			}
-			return a.withEngine(c, options, func(ctx context.Context, s *session) error {
+			return a.withEngine(c, options, reporting("fdqc_validate", func(ctx context.Context, s *session) error {
 				return a.validate(ctx, s, o.input, o.labels, o.output, fields, failOn)
-			})
+			}))
 		},
 	}
 	f := c.Flags()
@@ -62,6 +62,7 @@ A regular output file appears under its name only when complete.`,
 	f.StringVar(&o.labels, "labels", "", "ids and sessions (.jsonl) for the rows of a .npy")
 	f.StringVar(&o.fields, "fields", "", "fields of a verdict to write, comma-separated; empty: all")
 	f.StringVar(&o.failOn, "fail-on", "", "exit 10 when a decision is at least this strict: review or block")
+	a.metricsFlags(c)
 	required(c, "input", "output")
 	return c
 }
