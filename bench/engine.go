@@ -12,7 +12,8 @@ import (
 
 // engineTarget measures Engine.ValidateInto: host rows in, verdicts out.
 type engineTarget struct {
-	device   string // cpu or cuda:N
+	device   string          // cpu or cuda:N
+	options  []engine.Option // beside the usual ones
 	engine   *engine.Engine
 	workload *Workload
 	verdicts []engine.Verdict
@@ -41,7 +42,7 @@ func (t *engineTarget) Setup(ctx context.Context, w *Workload, threads int) erro
 	if err := t.Close(); err != nil {
 		return err
 	}
-	e, err := engine.Open(ctx, t.config(w, threads), engine.InMemory(), engine.WithoutDetector())
+	e, err := engine.Open(ctx, t.config(w, threads), append([]engine.Option{engine.InMemory(), engine.WithoutDetector()}, t.options...)...)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ func (r *Report) goals() []Goal {
 		{Name: "n = d = 8, B = 1, p50 of eager by the engine's", AtLeast: 100, Measured: r.medianRatio("eager")},
 		{Name: "n = 8, 1,000,000 patterns a side, B = 1,024, by FAISS IndexFlatL2", AtLeast: 10, Measured: against(large, "faiss")},
 		{Name: "n = 8, 1,000,000 patterns a side, B = 1,024, by SciPy's tree", AtLeast: 3, Measured: against(large, "tree")},
+		{Name: "n = d = 8, B = 1,024, rows/s with monitoring by without", AtLeast: 0.97, Measured: r.overheadRatio(ofMonitoring, 1024)},
 		{Name: ".npy of 8 numbers a row to .npz, end to end, by in-process", AtLeast: 0.6, Measured: r.fileRatio(fileNpy)},
 		{Name: "JSON Lines of 768 numbers a row, end to end, by encoding/json reading alone", AtLeast: 4, Measured: r.fileRatio(fileLines)},
 	}

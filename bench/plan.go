@@ -25,6 +25,9 @@ type Plan struct {
 	// FileRows are the rows of 8 and of 768 numbers that the command judges
 	// from a file; 0: none.
 	FileRows, LineRows int
+	// Overhead is for how long an engine takes turns with one that lacks a
+	// part, for each size of a batch; 0: not at all.
+	Overhead time.Duration
 }
 
 // Group is a workload with its cases: all targets are set up once.
@@ -44,7 +47,7 @@ var validators = []string{"engine", "loop", "eager", "compile", "gotorch"}
 // FullPlan measures everything, on as many threads. Most of its time goes into
 // PyTorch's compiling, once for each shape and size of a batch.
 func FullPlan(threads, patterns int) Plan {
-	p := Plan{Rounds: 4, PerTurn: 250 * time.Millisecond, Roof: 2 * time.Second, FileRows: 4_000_000, LineRows: 20_000}
+	p := Plan{Rounds: 4, PerTurn: 250 * time.Millisecond, Roof: 2 * time.Second, FileRows: 4_000_000, LineRows: 20_000, Overhead: 4 * time.Second}
 	p.shapes(threads, patterns, []int{1, 4, 16, 64, 256, 1024, 4096, 16384, 65536}, []int{1, 64, 1024, 16384}, validators,
 		[][2]int{{8, 8}, {384, 8}, {768, 8}, {384, 384}})
 	p.scaling(threads, patterns, 16384, []int{100, 1000, 10_000, 100_000, 1_000_000})
@@ -54,7 +57,7 @@ func FullPlan(threads, patterns int) Plan {
 // QuickPlan takes less than a minute, and leaves out what takes long:
 // torch.compile, large memories and files.
 func QuickPlan(threads, patterns int) Plan {
-	p := Plan{Rounds: 2, PerTurn: 50 * time.Millisecond, Roof: 400 * time.Millisecond}
+	p := Plan{Rounds: 2, PerTurn: 50 * time.Millisecond, Roof: 400 * time.Millisecond, Overhead: time.Second}
 	p.shapes(threads, patterns, []int{1, 64, 1024, 4096}, []int{1, 64, 1024}, []string{"engine", "loop", "eager", "gotorch"},
 		[][2]int{{8, 8}, {768, 8}})
 	p.scaling(threads, patterns, 4096, []int{100, 1000, 10_000})
@@ -103,6 +106,9 @@ func (p *Plan) steps() int {
 	}
 	if p.Roof > 0 {
 		steps += len(p.threads())
+	}
+	if p.Overhead > 0 {
+		steps += 2
 	}
 	if p.FileRows > 0 {
 		steps++

@@ -11,26 +11,27 @@ const Schema = 1
 
 // Report is what Run measured, and on what.
 type Report struct {
-	Schema  int       `json:"schema"`
-	Date    string    `json:"date"` // RFC 3339, when the run began
-	Machine Machine   `json:"machine"`
-	Version string    `json:"version"` // of fdqc
-	Command string    `json:"command"`
-	Rounds  int       `json:"rounds"` // turns of each target in a case
-	PerTurn float64   `json:"turn_seconds"`
-	Targets []Info    `json:"targets"`
-	Missing []Missing `json:"missing"` // targets without figures, and why
-	Roofs   []Roof    `json:"roofs"`   // by threads, ascending
-	Results []Result  `json:"results"`
-	Fits    []Fit     `json:"fits"`
-	Files   []FileRun `json:"files"`
-	Goals   []Goal    `json:"goals"`
+	Schema    int        `json:"schema"`
+	Date      string     `json:"date"` // RFC 3339, when the run began
+	Machine   Machine    `json:"machine"`
+	Version   string     `json:"version"` // of fdqc
+	Command   string     `json:"command"`
+	Rounds    int        `json:"rounds"` // turns of each target in a case
+	PerTurn   float64    `json:"turn_seconds"`
+	Targets   []Info     `json:"targets"`
+	Missing   []Missing  `json:"missing"` // targets without figures, and why
+	Roofs     []Roof     `json:"roofs"`   // by threads, ascending
+	Results   []Result   `json:"results"`
+	Fits      []Fit      `json:"fits"`
+	Files     []FileRun  `json:"files"`
+	Overheads []Overhead `json:"overheads"`
+	Goals     []Goal     `json:"goals"`
 }
 
 func newReport(o *Options) *Report {
 	return &Report{
 		Schema: Schema, Date: now(), Machine: thisMachine(), Version: o.Version, Command: o.Command,
-		Rounds: o.Plan.Rounds, PerTurn: o.Plan.PerTurn.Seconds(), Missing: []Missing{}, Roofs: []Roof{}, Files: []FileRun{},
+		Rounds: o.Plan.Rounds, PerTurn: o.Plan.PerTurn.Seconds(), Missing: []Missing{}, Roofs: []Roof{}, Files: []FileRun{}, Overheads: []Overhead{},
 	}
 }
 

@@ -232,6 +232,7 @@ func TestGoals(t *testing.T) {
 	add(SweepBatch, Case{8, 8, 1000, 1024, 2}, map[string]float64{"engine": 7e6, "eager": 1e6, "compile": 1.4e6})
 	add(SweepBatch, Case{768, 8, 1000, 1024, 2}, map[string]float64{"engine": 5e6, "eager": 1e6})
 	add(SweepPatterns, Case{8, 8, 1_000_000, 1024, 2}, map[string]float64{"engine": 3e5, "faiss": 2e4, "tree": 2e5})
+	r.Overheads = []Overhead{{Of: ofMonitoring, Case: Case{8, 8, 1000, 1, 2}, Ratio: 0.9}, {Of: ofMonitoring, Case: Case{8, 8, 1000, 1024, 2}, Ratio: 0.98}}
 	r.Files = []FileRun{{Name: fileNpy, RowsPerSecond: 3, Reference: 4}}
 	want := []struct {
 		measured float64
@@ -246,6 +247,7 @@ func TestGoals(t *testing.T) {
 		{100, "met"},
 		{15, "met"},
 		{1.5, "not met"},
+		{0.98, "met"},
 		{0.75, "met"},
 		{0, "not measured"},
 	}

@@ -106,6 +106,9 @@ func (r *run) all(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if report.Overheads, err = r.overheads(ctx); err != nil {
+		return fmt.Errorf("overhead: %w", err)
+	}
 	if report.Files, err = r.files(ctx); err != nil {
 		return fmt.Errorf("files: %w", err)
 	}

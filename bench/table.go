@@ -39,7 +39,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 			return err
 		}
 	}
-	if err := errorsOf(r.fitTable(&b), r.fileTable(&b), r.goalTable(&b)); err != nil {
+	if err := errorsOf(r.fitTable(&b), r.overheadTable(&b), r.fileTable(&b), r.goalTable(&b)); err != nil {
 		return err
 	}
 	_, err := io.WriteString(w, b.String())
@@ -78,6 +78,21 @@ func (r *Report) sweepTable(b *strings.Builder, sweep string) error {
 				thousands(f.RowsPerSecond), seconds(f.P50), seconds(f.P99), mebibytes(f.Resident), mebibytes(f.Device),
 				percent(f.RoofShare), ratio(result.Figures[0].RowsPerSecond/f.RowsPerSecond, j > 0))
 		}
+	}
+	return t.Flush()
+}
+
+// overheadTable has a line for each part that was measured.
+func (r *Report) overheadTable(b *strings.Builder) error {
+	if len(r.Overheads) == 0 {
+		return nil
+	}
+	fmt.Fprint(b, "\nwhat a part of the engine costs: batches with it and without it, by turns\n")
+	t := newTable(b)
+	fmt.Fprintln(t, "part\td\tn\tpatterns\tB\tthreads\tp50 with\tp50 without\trate with by without\tpairs\t")
+	for _, o := range r.Overheads {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%d\t%s\t%s\t%.3f\t%s\t\n", o.Of, o.Width, o.Workspace, thousands(float64(o.Patterns)),
+			thousands(float64(o.BatchSize)), o.Threads, seconds(o.With), seconds(o.Without), o.Ratio, thousands(float64(o.Pairs)))
 	}
 	return t.Flush()
 }

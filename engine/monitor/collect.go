@@ -34,7 +34,6 @@ var (
 	humanApproval   = desc("human_approval", "1 while a person must approve every action.")
 	deviceFallbacks = desc("device_fallbacks_total", "Lost devices that were given up for the CPU.")
 	deviceMemory    = desc("device_out_of_memory_total", "Times that a batch was begun again with fewer rows on the device at once.")
-	journalRecords  = desc("journal_unsaved_records", "Records in the journal since the newest checkpoint.")
 	checkpointTime  = desc("checkpoint_saved_timestamp_seconds", "When this process last saved a checkpoint, or opened; seconds since 1970.")
 	journalTime     = desc("journal_appended_timestamp_seconds", "When this process last wrote to the journal, or opened; seconds since 1970.")
 	recentAlerts    = desc("alerts_recent", "Alerts of the last hour.")
@@ -50,7 +49,7 @@ func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 	}
 	for _, d := range []*prometheus.Desc{
 		validations, decided, rowErrors, batchSeconds, batchRows, riskScore, riskMean, errorRatio, approvalRatio, detectionRatio, consistency, patterns, capacity, utilization,
-		evictions, tier, safeMode, humanApproval, deviceFallbacks, deviceMemory, journalRecords, checkpointTime,
+		evictions, tier, safeMode, humanApproval, deviceFallbacks, deviceMemory, checkpointTime,
 		journalTime, recentAlerts, judgedOutcomes,
 	} {
 		out <- d
@@ -130,7 +129,6 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	gauge(humanApproval, truth(s.HumanApproval))
 	counter(deviceFallbacks, float64(s.DeviceFallbacks))
 	counter(deviceMemory, float64(s.DeviceOutOfMemory))
-	gauge(journalRecords, float64(s.JournalRecords))
 	at := func(d *prometheus.Desc, t time.Time) {
 		if !t.IsZero() {
 			gauge(d, float64(t.UnixMilli())/1e3)

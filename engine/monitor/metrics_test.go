@@ -86,7 +86,7 @@ func full(t *testing.T, c *clock) *Monitor {
 		Now: c.Now, Thresholds: Thresholds{0.8, 0.1, 0.9, 0.3}, Hold: time.Hour, Rules: []string{"outlier", "burst"},
 		State: func() State {
 			return State{Patterns: [2]int{95, 10}, Capacity: 100, Evictions: 7, Tier: "GAMMA", SafeMode: true,
-				DeviceFallbacks: 1, DeviceOutOfMemory: 2, JournalRecords: 3, CheckpointSaved: c.Now(), JournalAppended: c.Now()}
+				DeviceFallbacks: 1, DeviceOutOfMemory: 2, CheckpointSaved: c.Now(), JournalAppended: c.Now()}
 		},
 	})
 	if err != nil {

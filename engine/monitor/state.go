@@ -22,8 +22,6 @@ type State struct {
 	DeviceFallbacks   int64
 	DeviceOutOfMemory int64
 
-	// JournalRecords counts the records since the newest checkpoint.
-	JournalRecords int64
 	// CheckpointSaved and JournalAppended are of this process; zero: never.
 	CheckpointSaved, JournalAppended time.Time
 }
