@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 # What tests say when they skip for want of something that `make` provides.
-NOT_SET_UP = ("run make build", "run make peers", "run `make build`", "run `make peers`")
+NOT_SET_UP = ("run make build", "run make peers", "run `make build`", "run `make peers`", "run scripts/prerequisites")
 
 
 def run(counts_file, name, arguments):

@@ -234,3 +234,43 @@ func TestLogFileAndLevels(t *testing.T) {
 		t.Errorf("mode %v (%v), want 0600", info.Mode(), err)
 	}
 }
+
+// TestRunBookCommands: what the run book says to type can be typed.
+func TestRunBookCommands(t *testing.T) {
+	text, err := os.ReadFile("../../monitor/RUNBOOK.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	typed := 0
+	for _, line := range strings.Split(string(text), "\n") {
+		command, ok := strings.CutPrefix(line, "    fdqc ")
+		if !ok {
+			continue
+		}
+		typed++
+		command, _, _ = strings.Cut(command, " #")
+		var args []string
+		for i, part := range strings.Split(command, `"`) {
+			if i%2 == 1 {
+				args = append(args, part)
+			} else {
+				args = append(args, strings.Fields(strings.ReplaceAll(part, " N ", " 1 "))...)
+			}
+		}
+		root, _ := newRoot(streams{})
+		c, rest, err := root.Find(args)
+		if err != nil || c.RunE == nil {
+			t.Errorf("%s: %v", line, err)
+			continue
+		}
+		if err := c.ParseFlags(rest); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+		if err := c.ValidateArgs(c.Flags().Args()); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	if typed < 15 {
+		t.Errorf("the run book has %d commands, expected more", typed)
+	}
+}
