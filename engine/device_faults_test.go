@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -48,11 +47,12 @@ func steps(all ...string) []string {
 }
 
 // deviceEngine opens an engine of n = 8 with 40 outcomes, and what it logs.
-func deviceEngine(t *testing.T, device string) (*engine.Engine, *bytes.Buffer) {
+func deviceEngine(t *testing.T, device string) (*engine.Engine, *logBuffer) {
 	t.Helper()
 	config := inMemory(8)
 	config.Engine.Device = device
-	var log bytes.Buffer
+	config.Monitor.ErrorRate = 1 // a batch that fails is no alarm
+	var log logBuffer
 	e := open(t, config, engine.InMemory(), engine.WithLogger(hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Info})))
 	record(t, e, outcomes(normal(1, 40, 8), 8))
 	return e, &log

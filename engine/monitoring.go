@@ -13,6 +13,7 @@ import (
 
 	"github.com/fdqc-cockpit/fdqc/engine/detect"
 	"github.com/fdqc-cockpit/fdqc/engine/monitor"
+	"github.com/fdqc-cockpit/fdqc/engine/policy"
 )
 
 // monitorFolder, in the data directory, keeps alerts and judged outcomes. Its
@@ -32,7 +33,7 @@ func WithMetrics(r prometheus.Registerer) Option {
 }
 
 // WithOnCritical has a function told of every critical alert, on a goroutine
-// of its own, before anybody outside is.
+// of its own, after safe mode is on and before anybody outside is told.
 func WithOnCritical(f func(monitor.Alert)) Option {
 	return func(o *options) { o.onCritical = f }
 }
@@ -132,7 +133,7 @@ func openWatch(d *Directory, o *options) (*watch, error) {
 			Risk: c.Monitor.RiskScore, ErrorRate: c.Monitor.ErrorRate,
 			Utilization: c.Monitor.MemoryUtilization, Consistency: c.Monitor.PatternConsistency,
 		},
-		Hold: c.Alerts.Hold.Span(), Sinks: sinks, Least: least, Grace: c.Alerts.Grace.Span(), OnCritical: o.onCritical,
+		Hold: c.Alerts.Hold.Span(), Sinks: sinks, Least: least, Grace: c.Alerts.Grace.Span(), OnCritical: w.onCritical(o.onCritical),
 	})
 	if err != nil {
 		return nil, err
@@ -146,6 +147,28 @@ func openWatch(d *Directory, o *options) (*watch, error) {
 	w.stop = stop
 	w.check.Go(func() { w.checks(ctx, c.Monitor.CheckInterval.Span()) })
 	return w, nil
+}
+
+// alarmEvery is how often critical alerts put safe mode on anew, which begins
+// the quiet period again: each is a record in the journal.
+const alarmEvery = time.Minute
+
+// onCritical has a critical alert put safe mode on, and then tells whoever else
+// wants to know.
+func (w *watch) onCritical(also func(monitor.Alert)) func(monitor.Alert) {
+	d := w.directory
+	var last time.Time
+	return func(alert monitor.Alert) {
+		if now := d.now(); d.Levers().Stage != policy.Alarmed || now.Sub(last).Abs() >= alarmEvery {
+			last = now
+			if _, err := d.Alarm(context.Background(), "critical alert: "+alert.Message); err != nil {
+				d.logger.Warn("a critical alert put safe mode on in this process alone", "error", err)
+			}
+		}
+		if also != nil {
+			also(alert)
+		}
+	}
 }
 
 // detectorRules name the rules whose findings are counted.

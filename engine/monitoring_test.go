@@ -116,6 +116,9 @@ func TestWhatAnEngineDoesIsCounted(t *testing.T) {
 	if a := <-critical; a.Kind != monitor.ErrorRate || a.Message != "High error rate: 0.174" {
 		t.Errorf("critical: %+v, want an error rate of 4 by 23", a)
 	}
+	if l := e.Directory().Levers(); !l.Apply(config).Safety.SafeMode || !strings.Contains(l.Cause, "High error rate: 0.174") {
+		t.Errorf("levers after a critical alert: %+v, want safe mode", l)
+	}
 	path := engine.AlertsFile(config)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)

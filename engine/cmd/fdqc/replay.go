@@ -27,7 +27,7 @@ verdict in --output. Nothing is read from or written to a data directory.`,
       --input operations.jsonl --output verdicts.jsonl --batch-size 4096 --device cpu`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			options := []engine.Option{engine.InMemory(), engine.WithStateFile(o.state), engine.WithProjectionsFile(o.projections)}
-			return a.withEngine(c, append(options, engine.WithoutDetector()), func(ctx context.Context, s *session) error {
+			return a.withEngine(c, append(options, engine.WithoutDetector(), engine.WithoutMonitoring()), func(ctx context.Context, s *session) error {
 				return a.replay(ctx, s, o.input, o.output)
 			})
 		},
