@@ -50,6 +50,13 @@
 // Levers that operators pulled ([Directory.PullLever]) hold whatever the
 // configuration says. JOURNAL.md lists what the journal's records mean.
 //
+// # What is watched
+//
+// Every batch and every outcome is counted ([WithMetrics] shows the numbers to
+// Prometheus), and what goes wrong is an alert: package monitor says how they
+// are kept and delivered. A critical one puts safe mode on ([Directory.Alarm]).
+// None of it holds up a batch.
+//
 // # Who owns what, what blocks
 //
 // Slices that go in are read during the call only; what comes out belongs to

@@ -23,7 +23,7 @@ func (c *Client) LogLevel(ctx context.Context, r LogLevelRequest) (*LogLevels, e
 }
 
 // setLogLevel is of this process, whose directory it does not touch.
-func (s *Server) setLogLevel(_ Operator, _ context.Context, r LogLevelRequest) (*LogLevels, error) {
+func (s *Server) setLogLevel(r LogLevelRequest) (*LogLevels, error) {
 	if s.logs == nil {
 		return nil, &InputError{Reason: "log level: the levels of this process cannot be changed"}
 	}
