@@ -127,7 +127,7 @@ func openWatch(d *Directory, o *options) (*watch, error) {
 		w.saved.Store(d.now().UnixNano())
 		w.appended.Store(d.now().UnixNano())
 	}
-	w.Monitor, err = monitor.Open(monitor.Options{
+	w.Monitor = monitor.Open(monitor.Options{
 		Now: d.now, Logger: o.logger.Named("monitor"), Folder: folder, State: w.state, Rules: detectorRules(),
 		Thresholds: monitor.Thresholds{
 			Risk: c.Monitor.RiskScore, ErrorRate: c.Monitor.ErrorRate,
@@ -135,9 +135,6 @@ func openWatch(d *Directory, o *options) (*watch, error) {
 		},
 		Hold: c.Alerts.Hold.Span(), Sinks: sinks, Least: least, Grace: c.Alerts.Grace.Span(), OnCritical: w.onCritical(o.onCritical),
 	})
-	if err != nil {
-		return nil, err
-	}
 	if o.registerer != nil {
 		if err := w.Register(o.registerer); err != nil {
 			return nil, errors.Join(err, w.Close())

@@ -33,8 +33,8 @@ type alertFile struct {
 
 // openAlertFile opens the file of the one process that writes it. A last line
 // that was cut short is dropped. When other lines are damaged the file is set
-// aside under another name, what could be read is kept, and the error, which
-// is no reason to stop, is ErrDamaged.
+// aside under another name, what could be read is kept, and the error is
+// ErrDamaged. Any other error comes without a file.
 func openAlertFile(path string, now time.Time) (*alertFile, []Alert, error) {
 	f := &alertFile{path: path}
 	alerts, lines, cut, err := readAlertFile(path)

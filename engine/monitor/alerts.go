@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -73,9 +72,9 @@ type queued struct {
 }
 
 // OpenAlerts reads the alerts that were kept and starts what delivers new
-// ones. A damaged file is set aside, which is an alert itself and no error; an
-// error is one of reading.
-func OpenAlerts(o AlertOptions) (*Alerts, error) {
+// ones. A damaged file is set aside, one that cannot be read is left alone and
+// nothing is kept: both are an alert themselves.
+func OpenAlerts(o AlertOptions) *Alerts {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -88,14 +87,7 @@ func OpenAlerts(o AlertOptions) (*Alerts, error) {
 	a := &Alerts{o: o, held: map[key]*held{}, queue: make(chan queued, queueLength), critical: make(chan Alert, 16)}
 	var damage error
 	if o.File != "" {
-		file, kept, err := openAlertFile(o.File, o.Now())
-		if errors.Is(err, ErrDamaged) {
-			damage, err = err, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		a.file, a.kept = file, kept
+		a.file, a.kept, damage = openAlertFile(o.File, o.Now())
 		a.restoreHolds()
 	}
 	for _, sink := range o.Sinks {
@@ -112,7 +104,7 @@ func OpenAlerts(o AlertOptions) (*Alerts, error) {
 	if damage != nil {
 		a.Raise(Alert{Level: Error, Kind: StateDamaged, Source: "monitor", Message: damage.Error()})
 	}
-	return a, nil
+	return a
 }
 
 // restoreHolds has a restart not repeat what was said just before it.

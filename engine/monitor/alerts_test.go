@@ -13,10 +13,7 @@ import (
 // openAlerts opens alerts that are closed with the test.
 func openAlerts(t *testing.T, o AlertOptions) *Alerts {
 	t.Helper()
-	a, err := OpenAlerts(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := OpenAlerts(o)
 	t.Cleanup(func() {
 		if err := a.Close(); err != nil {
 			t.Errorf("close: %v", err)
@@ -305,11 +302,23 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(Options{Folder: dir}); err == nil {
-			t.Errorf("%s is a link and was followed", name)
+		m := Open(Options{Folder: dir})
+		alerts := m.Alerts.List()
+		if len(alerts) != 1 || alerts[0].Kind != StateDamaged || !strings.Contains(alerts[0].Message, name) {
+			t.Errorf("%s is a link: alerts %q, want one about it", name, texts(alerts))
 		}
-		if err := os.Remove(filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
+		m.Alerts.Raise(Alert{Kind: Test})
+		m.Confusion.Count(true, true, time.Time{})
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+		if info, err := os.Stat(target); err != nil || info.Size() != 0 {
+			t.Errorf("%s is a link and was followed: %v", name, err)
+		}
+		for _, left := range []string{AlertsFile, ConfusionFile} {
+			if err := os.RemoveAll(filepath.Join(dir, left)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

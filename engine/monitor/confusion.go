@@ -87,9 +87,9 @@ type Confusion struct {
 }
 
 // OpenConfusion reads the counts that were kept, none when the file is absent.
-// A damaged one is set aside under another name: then the error is ErrDamaged,
-// names both, and the counts, which begin anew, can be used. An error of
-// reading comes without counts.
+// A damaged one is set aside under another name: then the error is ErrDamaged
+// and names both. One that cannot be read is left alone, and nothing is kept.
+// Counts, which begin anew, come with every error.
 func OpenConfusion(path string, now func() time.Time) (*Confusion, error) {
 	c := &Confusion{path: path, now: now, saved: savedConfusion{Version: 1}}
 	if path == "" {
@@ -105,9 +105,9 @@ func OpenConfusion(path string, now func() time.Time) (*Confusion, error) {
 		return c, fmt.Errorf("%w; it is now %s", err, aside)
 	}
 	if err != nil {
-		return nil, err
+		c.path = ""
 	}
-	return c, nil
+	return c, err
 }
 
 func (c *Confusion) read() error {

@@ -104,10 +104,7 @@ func TestAMonitorGoesOnBesideDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m, err := Open(Options{Folder: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := Open(Options{Folder: dir})
 	defer m.Close()
 	alerts := m.Alerts.List()
 	if len(alerts) != 2 {

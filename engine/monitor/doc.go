@@ -26,5 +26,7 @@
 // # How it fails
 //
 // A file that is damaged is [ErrDamaged]: it is set aside under a name that
-// the error gives, an alert says so, and counting begins anew.
+// the error gives. One that cannot be read is left alone, and nothing is kept.
+// Either is an alert, and counting begins anew: a monitor never keeps an engine
+// from judging.
 package monitor

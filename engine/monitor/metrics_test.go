@@ -82,16 +82,13 @@ func counts(h *dto.Histogram) string {
 // full is a monitor with something in all of its metrics.
 func full(t *testing.T, c *clock) *Monitor {
 	t.Helper()
-	m, err := Open(Options{
+	m := Open(Options{
 		Now: c.Now, Thresholds: Thresholds{0.8, 0.1, 0.9, 0.3}, Hold: time.Hour, Rules: []string{"outlier", "burst"},
 		State: func() State {
 			return State{Patterns: [2]int{95, 10}, Capacity: 100, Evictions: 7, Tier: "GAMMA", SafeMode: true,
 				DeviceFallbacks: 1, DeviceOutOfMemory: 2, CheckpointSaved: c.Now(), JournalAppended: c.Now()}
 		},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() { _ = m.Close() })
 	return m
 }
@@ -313,10 +310,7 @@ func TestScalesTellBoundsApart(t *testing.T) {
 func BenchmarkTally(b *testing.B) {
 	for _, rows := range []int{1, 1024} {
 		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
-			m, err := Open(Options{Thresholds: Thresholds{0.8, 0.1, 0.9, 0.3}, Hold: time.Hour})
-			if err != nil {
-				b.Fatal(err)
-			}
+			m := Open(Options{Thresholds: Thresholds{0.8, 0.1, 0.9, 0.3}, Hold: time.Hour})
 			defer m.Close()
 			random := rand.New(rand.NewPCG(1, 2))
 			values := make([]float32, rows)

@@ -68,8 +68,9 @@ type Monitor struct {
 	registered []prometheus.Registerer
 }
 
-// Open makes a monitor, and reads what its folder keeps.
-func Open(o Options) (*Monitor, error) {
+// Open makes a monitor, and reads what its folder keeps. What cannot be read
+// there is an alert, never a reason to do without a monitor.
+func Open(o Options) *Monitor {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -84,26 +85,20 @@ func Open(o Options) (*Monitor, error) {
 		return filepath.Join(o.Folder, name)
 	}
 	confusion, damage := OpenConfusion(path(ConfusionFile), o.Now)
-	if confusion == nil {
-		return nil, damage
-	}
 	m.Confusion = confusion
 	m.Metrics = NewMetrics(MetricsOptions{
 		Now: o.Now, Rules: o.Rules, State: o.State, Confusion: confusion.Window,
 		RecentAlerts: func() int { return m.Alerts.Recent() },
 	})
 	m.Metrics.tally.threshold = float32(o.Thresholds.Risk)
-	var err error
-	if m.Alerts, err = OpenAlerts(AlertOptions{
+	m.Alerts = OpenAlerts(AlertOptions{
 		Now: o.Now, Hold: o.Hold, File: path(AlertsFile), Logger: o.Logger, Metrics: m.Metrics,
 		Sinks: o.Sinks, Least: o.Least, Outside: o.Outside, OnCritical: o.OnCritical, Grace: o.Grace,
-	}); err != nil {
-		return nil, err
-	}
+	})
 	if damage != nil {
 		m.Alerts.Raise(Alert{Level: Error, Kind: StateDamaged, Source: "monitor", Message: damage.Error()})
 	}
-	return m, nil
+	return m
 }
 
 // Register shows the metrics to a registerer until Close.
