@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/BurntSushi/toml"
 )
@@ -89,6 +90,23 @@ func TestRanges(t *testing.T) {
 		{"persistence.dir", func(c *Config) { c.Persistence.Dir = "" }},
 		{"persistence.max_checkpoints", func(c *Config) { c.Persistence.MaxCheckpoints = 0 }},
 		{"embedding.fallback", func(c *Config) { c.Embedding.Fallback = "random" }},
+		{"monitor.risk_score", func(c *Config) { c.Monitor.RiskScore = math.NaN() }},
+		{"monitor.error_rate", func(c *Config) { c.Monitor.ErrorRate = 1.1 }},
+		{"monitor.memory_utilization", func(c *Config) { c.Monitor.MemoryUtilization = -0.1 }},
+		{"monitor.pattern_consistency", func(c *Config) { c.Monitor.PatternConsistency = math.Inf(1) }},
+		{"monitor.check_interval", func(c *Config) { c.Monitor.CheckInterval = 0 }},
+		{"monitor.metrics_file", func(c *Config) { c.Monitor.MetricsFile = "a\x00b" }},
+		{"monitor.push_url", func(c *Config) { c.Monitor.PushURL = "localhost:9091" }},
+		{"monitor.push_url", func(c *Config) { c.Monitor.PushURL = "http://me:secret@localhost:9091" }},
+		{"alerts.hold", func(c *Config) { c.Alerts.Hold = -1 }},
+		{"alerts.level", func(c *Config) { c.Alerts.Level = "warn" }},
+		{"alerts.grace", func(c *Config) { c.Alerts.Grace = Duration(time.Hour) }},
+		{"alerts.slack_webhook_file", func(c *Config) { c.Alerts.SlackWebhookFile = "https://hooks.example.com/secret" }},
+		{"alerts.webhook_url_file", func(c *Config) { c.Alerts.WebhookURLFile = "https://example.com/secret" }},
+		{"logging.levels", func(c *Config) { c.Logging.Levels = []string{"nobody=info"} }},
+		{"logging.max_size", func(c *Config) { c.Logging.MaxSize = 0 }},
+		{"logging.max_backups", func(c *Config) { c.Logging.MaxBackups = -1 }},
+		{"logging.max_age", func(c *Config) { c.Logging.MaxAge = -1 }},
 		{"logging.level", func(c *Config) { c.Logging.Level = "loud" }},
 		{"logging.format", func(c *Config) { c.Logging.Format = "xml" }},
 	} {
@@ -240,6 +258,20 @@ func TestFoundFileMayOnlyTighten(t *testing.T) {
 		{"unknown key", "[safety]\nx = 1\n", "safety.x"},
 		{"more logs", "[logging]\nlevel = \"debug\"\n", ""},
 		{"warnings hidden", "[logging]\nlevel = \"error\"\n", "logging.level"},
+		{"a component's warnings hidden", "[logging]\nlevels = [\"engine=error\"]\n", "logging.levels"},
+		{"another log file", "[logging]\nfile = \"elsewhere\"\n", "logging.file"},
+		{"alerts earlier", "[monitor]\nrisk_score = 0.5\n", ""},
+		{"alerts later", "[monitor]\nerror_rate = 0.5\n", "monitor.error_rate"},
+		{"alerts of consistency earlier", "[monitor]\npattern_consistency = 0.5\n", ""},
+		{"alerts of consistency later", "[monitor]\npattern_consistency = 0.1\n", "monitor.pattern_consistency"},
+		{"checks less often", "[monitor]\ncheck_interval = \"24h\"\n", "monitor.check_interval"},
+		{"another metrics file", "[monitor]\nmetrics_file = \"elsewhere\"\n", "monitor.metrics_file"},
+		{"another Pushgateway", "[monitor]\npush_url = \"http://elsewhere:9091\"\n", "monitor.push_url"},
+		{"alerts held shorter", "[alerts]\nhold = \"1m\"\n", ""},
+		{"alerts held longer", "[alerts]\nhold = \"24h\"\n", "alerts.hold"},
+		{"more alerts sent", "[alerts]\nlevel = \"info\"\n", ""},
+		{"fewer alerts sent", "[alerts]\nlevel = \"critical\"\n", "alerts.level"},
+		{"another destination", "[alerts]\nslack_webhook_file = \"elsewhere\"\n", "alerts.slack_webhook_file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			config, origins, err := LoadConfig(LoadOptions{
