@@ -36,8 +36,10 @@ type auditor struct {
 	now    func() time.Time
 	who    string
 	// before says whether this process may write, and makes the journal as
-	// durable as the entries about it will be.
+	// durable as the entries about it will be: the log must never know more
+	// than it after a power failure. synced says whether it is already.
 	before func() error
+	synced func() bool
 
 	gathering  sync.Mutex
 	derived    derivation
@@ -223,6 +225,7 @@ func (d *Directory) startAudit(before auditSettings) error {
 		}
 		return d.journal.Sync()
 	}
+	a.synced = d.journal.Synced
 	list, err := d.store.List()
 	if err != nil {
 		return err
@@ -295,11 +298,20 @@ func (a *auditor) arm(after time.Duration) {
 	}
 }
 
-// tick writes what was gathered, and tries again later when that fails.
+// tick writes what was gathered, and tries again later when that fails. Where
+// the journal is not synced with each commit, it waits for a moment in which it
+// is, or for who needs the log: a sync only for it would hold up recording.
 func (a *auditor) tick() {
+	synced := a.synced()
 	a.gathering.Lock()
 	a.timer = nil
+	if !synced {
+		a.arm(auditEvery)
+	}
 	a.gathering.Unlock()
+	if !synced {
+		return
+	}
 	err := a.flush(false)
 	a.writing.Lock()
 	unsigned := 0

@@ -88,6 +88,13 @@ func (j *Journal) Position() Position {
 // Durable says whether what Append acknowledges is fsynced.
 func (j *Journal) Durable() bool { return j.options.Sync == SyncAlways }
 
+// Synced says whether all that was appended is known to be on the disk.
+func (j *Journal) Synced() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.trouble == nil && j.synced == j.size
+}
+
 // Sync brings to the disk what was appended. When the segment is no longer under its name, the error matches ErrMissing.
 func (j *Journal) Sync() error {
 	j.mu.Lock()

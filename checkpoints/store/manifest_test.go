@@ -31,22 +31,34 @@ func TestManifest(t *testing.T) {
 	if err != nil || !equal(m, example()) || len(e.Signatures) != 1 {
 		t.Errorf("got %+v, %v, want %+v", m, err, example())
 	}
+	audited := example()
+	audited.Version, audited.Audit = 2, &AuditHead{Sequence: 12, Hash: audited.SHA256}
+	if text, err = audited.seal(nil); err != nil {
+		t.Fatal(err)
+	}
+	if m, _, err := parseManifest(text); err != nil || !equal(m, audited) {
+		t.Errorf("with an audit log: got %+v, %v, want %+v", m, err, audited)
+	}
 	for name, spoil := range map[string]func(*Manifest){
-		"version":    func(m *Manifest) { m.Version = 0 },
-		"file":       func(m *Manifest) { m.File = "../x.pt" },
-		"sequence":   func(m *Manifest) { m.Sequence = 0 },
-		"large":      func(m *Manifest) { m.Sequence = maxSequence + 1 },
-		"size":       func(m *Manifest) { m.Size = -1 },
-		"hash":       func(m *Manifest) { m.SHA256 = strings.Repeat("0F", 32) },
-		"record":     func(m *Manifest) { m.Records[0].Name = "" },
-		"source":     func(m *Manifest) { m.Source = m.Sequence },
-		"no source":  func(m *Manifest) { m.Source = -1 },
-		"counter":    func(m *Manifest) { m.Counter = -1 },
-		"chain":      func(m *Manifest) { m.Journal.Chain = "00" },
-		"no chain":   func(m *Manifest) { m.Journal.Chain = "" },
-		"levers":     func(m *Manifest) { m.Levers = []byte("{") },
-		"two levers": func(m *Manifest) { m.Levers = []byte("{} {}") },
-		"replaces":   func(m *Manifest) { m.Replaces = &Content{} },
+		"version":                          func(m *Manifest) { m.Version = 0 },
+		"file":                             func(m *Manifest) { m.File = "../x.pt" },
+		"sequence":                         func(m *Manifest) { m.Sequence = 0 },
+		"large":                            func(m *Manifest) { m.Sequence = maxSequence + 1 },
+		"size":                             func(m *Manifest) { m.Size = -1 },
+		"hash":                             func(m *Manifest) { m.SHA256 = strings.Repeat("0F", 32) },
+		"record":                           func(m *Manifest) { m.Records[0].Name = "" },
+		"source":                           func(m *Manifest) { m.Source = m.Sequence },
+		"no source":                        func(m *Manifest) { m.Source = -1 },
+		"counter":                          func(m *Manifest) { m.Counter = -1 },
+		"chain":                            func(m *Manifest) { m.Journal.Chain = "00" },
+		"no chain":                         func(m *Manifest) { m.Journal.Chain = "" },
+		"levers":                           func(m *Manifest) { m.Levers = []byte("{") },
+		"two levers":                       func(m *Manifest) { m.Levers = []byte("{} {}") },
+		"replaces":                         func(m *Manifest) { m.Replaces = &Content{} },
+		"audit, and the version before it": func(m *Manifest) { m.Audit = &AuditHead{Sequence: 1, Hash: m.SHA256} },
+		"version of an audit, and none":    func(m *Manifest) { m.Version = 2 },
+		"audit at 0":                       func(m *Manifest) { m.Version, m.Audit = 2, &AuditHead{Hash: m.SHA256} },
+		"audit without hash":               func(m *Manifest) { m.Version, m.Audit = 2, &AuditHead{Sequence: 1} },
 	} {
 		m := example()
 		spoil(m)
