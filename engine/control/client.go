@@ -113,3 +113,18 @@ func exchange(ctx context.Context, conn net.Conn, path string, body []byte) (sta
 	answer, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	return response.StatusCode, answer, err
 }
+
+// Reach looks whether somebody listens for operators of the data directory dir,
+// and says nothing to them; ErrNoOwner when nobody does.
+func Reach(ctx context.Context, dir string) (err error) {
+	at, err := openSocket(dir)
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	defer func() { err = errors.Join(err, at.close()) }()
+	conn, err := at.dial(ctx)
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return conn.Close()
+}

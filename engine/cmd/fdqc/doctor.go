@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,29 +20,44 @@ import (
 )
 
 func (a *app) doctorCommand() *cobra.Command {
-	return &cobra.Command{
+	var after bool
+	command := &cobra.Command{
 		Use:   "doctor",
-		Short: "Test this installation: LibTorch, device, keys, data directory, a round trip",
-		Long: `Runs the deployment checklist as self-tests and exits 0 only if all hold; a
-warning is no failure. It makes no key and leaves nothing in the data directory:
-the round trip (record, judge, reopen, judge again) runs in a temporary one, with
-a key of its own.`,
-		Example: "  fdqc doctor\n  fdqc doctor --data-dir /var/lib/fdqc --device cuda",
+		Short: "Test this installation, before deployment and after",
+		Long: `Runs the deployment checklists as self-tests, a line each with what to type, and
+exits 0 only if all hold; a warning is no failure. Before deployment: LibTorch, the
+device, keys, the data directory, disk and clock, checkpoints, audit log and
+journal, safety settings, where alerts go, and a round trip (record, judge, reopen,
+judge again), which runs in a temporary directory with a key of its own. With
+--after, or while a process has the data directory open, also how it fares in use:
+checkpoint age, journal length, signatures of the audit log, levers, quarantine,
+memory. It makes no key, takes no lock and leaves nothing in the data directory.`,
+		Example: "  fdqc doctor\n  fdqc doctor --data-dir /var/lib/fdqc --device cuda\n  fdqc doctor --after",
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, _, err := a.settings(c)
 			if err != nil {
 				return err
 			}
-			d := &doctor{app: a, config: config}
+			if after {
+				if err := present(&config); err != nil {
+					return err
+				}
+			}
+			d := &doctor{app: a, config: config, now: time.Now, after: after}
 			return d.run(c.Context())
 		},
 	}
+	command.Flags().BoolVar(&after, "after", false, "look also at how a data directory fares in use")
+	return command
 }
 
 // doctor runs checks until all have run, and remembers the failures.
 type doctor struct {
 	*app
 	config   engine.Config
+	now      func() time.Time
+	after    bool // look at it in use, whether anybody has it open or not
+	owned    bool // somebody has
 	library  *torch.Library
 	failures []error
 }
@@ -54,10 +70,18 @@ func (d *doctor) run(ctx context.Context) error {
 	}
 	d.check("keys", d.keys)
 	d.check("data directory", d.dataDirectory)
+	d.check("disk", d.disk)
+	d.check("clock", d.clock)
+	d.check("lock", func() (string, error) { return d.locked(ctx) })
 	d.check("checkpoints", d.checkpoints)
 	d.check("journal sync", d.journalSync)
+	d.check("safety", d.safety)
+	d.check("alerts", d.alerts)
 	if d.library != nil {
 		d.check("round trip", func() (string, error) { return d.roundTrip(ctx) })
+	}
+	if d.after || d.owned {
+		d.deployed()
 	}
 	if len(d.failures) > 0 {
 		return fmt.Errorf("doctor: %d of the checks failed: %w", len(d.failures), d.failures[0])
@@ -118,10 +142,15 @@ func (d *doctor) keys() (string, error) {
 		return "", err
 	}
 	found := path + " is absent; the first write makes it"
+	var age time.Duration
 	key, err := signing.LoadKey(path)
 	switch {
 	case err == nil:
 		found = fmt.Sprintf("key %s in %s", key.KeyID(), path)
+		if info, err := os.Stat(path); err == nil {
+			age = d.now().Sub(info.ModTime())
+			found += fmt.Sprintf(", %d days old", age/(24*time.Hour))
+		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}
@@ -145,6 +174,9 @@ func (d *doctor) keys() (string, error) {
 	}
 	if !d.config.Safety.RequireSigning {
 		return "", &warning{"safety.require_signing is false: unsigned checkpoints are taken; " + found}
+	}
+	if age > oldKey {
+		return "", &warning{found + "; fdqc checkpoint keygen --rotate"}
 	}
 	return found, nil
 }
@@ -181,7 +213,7 @@ func (d *doctor) checkpoints() (string, error) {
 		return "", err
 	}
 	var found []string
-	for _, p := range v.parts[len(v.parts)-2:] { // journal and opening
+	for _, p := range v.parts[len(v.parts)-3:] { // audit log, journal and opening
 		found = append(found, strings.TrimSpace(fmt.Sprintf("%s %s: %s", p.Name, p.State, p.Detail)))
 	}
 	return fmt.Sprintf("%d parts verified; %s", len(v.parts), strings.Join(found, "; ")), nil
@@ -190,10 +222,26 @@ func (d *doctor) checkpoints() (string, error) {
 func (d *doctor) journalSync() (string, error) {
 	switch mode := journal.SyncMode(d.config.Persistence.JournalSync); mode {
 	case journal.SyncAlways:
-		return "always: what is acknowledged is on the disk", nil
+		took, err := d.fsync()
+		return fmt.Sprintf("always: what is acknowledged is on the disk; a sync there takes %v", took.Round(time.Microsecond)), err
 	default:
 		return "", &warning{fmt.Sprintf("persistence.journal_sync is %s: a power failure can lose acknowledged outcomes, receipts say durable: false", mode)}
 	}
+}
+
+// fsync writes a page beside the data directory's files, syncs and removes it.
+func (d *doctor) fsync() (took time.Duration, err error) {
+	probe, err := os.CreateTemp(existing(d.config.Persistence.Dir), ".doctor-*")
+	if err != nil {
+		return 0, fmt.Errorf("the disk takes no file: %w", err)
+	}
+	defer func() { err = errors.Join(err, probe.Close(), os.Remove(probe.Name())) }()
+	if _, err = probe.Write(make([]byte, os.Getpagesize())); err == nil {
+		start := time.Now()
+		err = probe.Sync()
+		took = time.Since(start)
+	}
+	return took, err
 }
 
 // roundTrip records, judges, opens again and judges again in a directory of

@@ -97,7 +97,9 @@ func (v *verification) audit() {
 		v.parts = append(v.parts, part{Name: name, State: "absent", Detail: "the next writer begins one"})
 		return
 	}
-	v.add(name, strings.Join(auditLines(report), "; "), err)
+	detail := fmt.Sprintf("%s in %s, %s, up to journal record %d and checkpoint %d",
+		plural(int64(report.Entries), "line"), plural(int64(report.Files), "file"), plural(int64(report.Signatures), "signature"), report.Head.Journal, report.Head.Checkpoint)
+	v.add(name, strings.Join(append([]string{detail}, auditRemarks(report)...), "; "), err)
 }
 
 // add puts down what was found; an error makes the state.
