@@ -42,6 +42,8 @@ type Engine struct {
 	// gatekeeper has the detector. It is used while the directory changes.
 	gatekeeper *gatekeeper
 
+	actions *policy.Gate // checks of structured actions
+
 	// directory has the memory, and what makes it last.
 	directory *Directory
 
@@ -58,6 +60,7 @@ type options struct {
 	readOnly bool
 	inMemory bool
 	anySize  bool
+	root     string
 	files    files
 	// undetected has everything that is recorded stored.
 	undetected bool
@@ -74,7 +77,7 @@ type options struct {
 type Option func(*options)
 
 func newOptions(opts []Option) options {
-	o := options{logger: hclog.NewNullLogger(), now: time.Now}
+	o := options{logger: hclog.NewNullLogger(), now: time.Now, root: "."}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -107,6 +110,10 @@ func ReadOnly() Option { return func(o *options) { o.readOnly = true } }
 // InMemory opens no data directory: the memory starts empty, or from the
 // files named, and ends with the engine. Receipts say so.
 func InMemory() Option { return func(o *options) { o.inMemory = true } }
+
+// WithActionRoot names the folder that the relative paths of structured actions
+// start from; without it, it is the working directory.
+func WithActionRoot(dir string) Option { return func(o *options) { o.root = dir } }
 
 // AnyCapacity opens a memory that holds more patterns than memory.capacity
 // allows, with the capacity that it was saved with: for ResizeMemory.
@@ -154,6 +161,9 @@ func Open(ctx context.Context, config Config, opts ...Option) (*Engine, error) {
 
 func (e *Engine) open(ctx context.Context, o *options) error {
 	var err error
+	if e.actions, err = newActionGate(&e.config.Safety, o.root, o.now); err != nil {
+		return err
+	}
 	e.library = o.library
 	if e.library == nil {
 		if e.library, err = torch.Open(torch.Options{Threads: e.config.Engine.Threads}); err != nil {

@@ -29,11 +29,11 @@ const (
 // What a signed action can be refused for, beside what signing says.
 var (
 	// ErrUnsignedAction: it has no envelope, and must have one.
-	ErrUnsignedAction = errors.New("action is not signed, and safety.require_signed_actions is on")
+	ErrUnsignedAction = errors.New("not signed, and safety.require_signed_actions is on")
 	// ErrOutsideWindow: it was signed too long ago, or lies in the future.
-	ErrOutsideWindow = errors.New("action was not signed just now")
+	ErrOutsideWindow = errors.New("not signed just now")
 	// ErrReplayed: it came before, or may have.
-	ErrReplayed = errors.New("action was judged before")
+	ErrReplayed = errors.New("judged before")
 )
 
 // Verifier opens signed actions, each once. What it remembers ends with it: an

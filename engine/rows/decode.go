@@ -149,9 +149,8 @@ func (d *decoder) field(key string, value jsontext.Value, row *Row) (err error) 
 			row.Embedding, err = appendNumbers(row.Embedding[:0], value)
 		}
 	case "action":
-		if err = wantKind(value, '"'); err == nil {
-			row.Action, row.HasAction = string(d.unquote(value)), true
-		}
+		row.Action, row.Structured, err = d.action(value)
+		row.HasAction = err == nil
 	case "session":
 		row.Session, err = d.short(value)
 	case "source":
@@ -228,6 +227,21 @@ func (d *decoder) id(value jsontext.Value) (ID, error) {
 		return ID{}, fmt.Errorf("%w: %d digits, expected at most %d", ErrTooLong, len(value), MaxText)
 	}
 	return integerID(value), nil
+}
+
+// action returns an action's text, or an object's in its canonical form.
+func (d *decoder) action(value jsontext.Value) (text string, structured bool, err error) {
+	if value.Kind() == '{' {
+		object := value.Clone()
+		if err := object.Canonicalize(); err != nil {
+			return "", false, fmt.Errorf("%w: %w", ErrJSON, err)
+		}
+		return string(object), true, nil
+	}
+	if value.Kind() != '"' {
+		return "", false, fmt.Errorf("%w: %s, expected a string or an object", ErrType, kindName(value.Kind()))
+	}
+	return string(d.unquote(value)), false, nil
 }
 
 // text returns a string of at most MaxText bytes.

@@ -63,6 +63,8 @@ func TestRefusedLines(t *testing.T) {
 		{"element an array", Validate, `{"embedding":[[1,2]]}`, ErrType, "embedding", "an array"},
 		{"embedding a string", Validate, `{"embedding":"1,2"}`, ErrType, "embedding", "a string, expected an array"},
 		{"embedding a string beside an action", Validate, `{"embedding":"1,2","action":"x"}`, ErrType, "embedding", "a string"},
+		{"action an array", Validate, `{"action":["x"]}`, ErrType, "action", "an array, expected a string or an object"},
+		{"a member of an action twice", Validate, `{"action":{"path":"a","path":"b"}}`, ErrJSON, "action", "duplicate"},
 		{"action a number", Validate, `{"action":1}`, ErrType, "action", "a number, expected a string"},
 		{"id a boolean", Validate, `{"embedding":[1,2],"id":true}`, ErrType, "id", "a boolean"},
 		{"id a fraction", Validate, `{"embedding":[1,2],"id":1.5}`, ErrType, "id", "a string or an integer"},
@@ -146,6 +148,8 @@ func TestGoodLines(t *testing.T) {
 		{"nulls are absent", `{"id":null,"embedding":[1,2],"action":null,"session":null,"is_safe":null,"label":null}`, Validate, base(func(*Row) {})},
 		{"label safe", `{"embedding":[1,2],"label":"safe"}`, Validate, base(func(r *Row) { r.IsSafe, r.HasOutcome = true, true })},
 		{"label unsafe", `{"embedding":[1,2],"label":"unsafe","is_safe":false}`, Validate, base(func(r *Row) { r.HasOutcome = true })},
+		{"a structured action", `{"id":1,"action":{"tool":"a","path":"b\u002e","args":[1.0,{"b":1,"a":"é"}]}}`, Validate, Row{
+			Number: 1, ID: IntID(1), BasicChecks: true, Action: `{"args":[1,{"a":"é","b":1}],"path":"b.","tool":"a"}`, HasAction: true, Structured: true}},
 		{"text only", `{"id":-3,"action":"ls"}`, Validate, Row{Number: 1, ID: IntID(-3), BasicChecks: true, Action: "ls", HasAction: true}},
 		{"escaped key", `{"\u0065mbedding":[1,2],"basic\u005fchecks":false}`, Validate, base(func(r *Row) { r.BasicChecks = false })},
 		{"importance op", `{"op":"importance","side":"unsafe","index":7,"value":2.0}`, Replay,

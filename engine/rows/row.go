@@ -51,8 +51,11 @@ type Row struct {
 	ID     ID
 
 	Embedding []float32 // 1 to MaxWidth finite numbers, or empty; valid until the batch's Release
-	Action    string    // kept beside an embedding too
-	HasAction bool
+	// Action is kept beside an embedding too. Structured says that it is the
+	// text of an object, in the canonical form of RFC 8785.
+	Action     string
+	HasAction  bool
+	Structured bool
 
 	Session, Source string
 	BasicChecks     bool // true unless the row says otherwise

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/fdqc-cockpit/fdqc/engine"
+	"github.com/fdqc-cockpit/fdqc/engine/policy"
 	"github.com/fdqc-cockpit/fdqc/engine/rows"
 	"github.com/fdqc-cockpit/fdqc/models"
 )
@@ -30,7 +31,8 @@ type judge struct {
 	// Of the batch in hand, used again.
 	batch   engine.Batch
 	flat    []float32
-	members []int // row of the input of each row of the batch
+	members []int    // row of the input of each row of the batch
+	failed  []string // of each: why its action failed the basic checks, or ""
 }
 
 // answers are the results of some rows, and the verdicts that their texts are
@@ -65,7 +67,11 @@ func (j *judge) embedding(e *rows.Entry) (values []float32, hash bool, refusal *
 		j.warned = true
 		j.logger.Warn("text is embedded by its hash, which carries no signal to unseen texts: no decision on text is allow")
 	}
-	return models.HashEmbedding(e.Action, j.engine.Config().Safety.WorkspaceDim), true, nil
+	text := e.Action
+	if e.Structured {
+		text = policy.Text([]byte(text))
+	}
+	return models.HashEmbedding(text, j.engine.Config().Safety.WorkspaceDim), true, nil
 }
 
 // validate judges the rows from..to-1 of a batch and answers one result each
@@ -74,6 +80,9 @@ func (j *judge) embedding(e *rows.Entry) (values []float32, hash bool, refusal *
 func (j *judge) validate(ctx context.Context, rs *rows.RowBatch, from, to int, into *answers) error {
 	into.results = into.results[:0]
 	if width := rs.Bare(); width > 0 {
+		if err := j.engine.CheckAction(nil); err != nil {
+			return j.failAll(ctx, rs, from, to, err, into)
+		}
 		b := engine.Batch{Embeddings: rs.Numbers(from, to), Width: width}
 		verdicts := into.grow(to - from)
 		if err := j.engine.ValidateInto(ctx, b, verdicts); err != nil {
@@ -97,6 +106,9 @@ func (j *judge) validate(ctx context.Context, rs *rows.RowBatch, from, to int, i
 			if err := j.answer(rs, i, &verdicts[k], into, i-from); err != nil {
 				return err
 			}
+			if j.failed[k] != "" {
+				into.results[i-from].Texts = &failedAction{&verdicts[k], j.failed[k]}
+			}
 		}
 	}
 	if stop != nil {
@@ -105,11 +117,54 @@ func (j *judge) validate(ctx context.Context, rs *rows.RowBatch, from, to int, i
 	return nil
 }
 
+// failAll answers for rows that have nothing but an embedding, where an action
+// is asked for.
+func (j *judge) failAll(ctx context.Context, rs *rows.RowBatch, from, to int, why error, into *answers) error {
+	b := engine.Batch{Embeddings: rs.Numbers(from, to), Width: rs.Bare(), BasicChecks: make([]bool, to-from)}
+	verdicts := into.grow(to - from)
+	if err := j.engine.ValidateInto(ctx, b, verdicts); err != nil {
+		return err
+	}
+	for i := range verdicts {
+		if err := j.answer(rs, from+i, &verdicts[i], into, len(into.results)); err != nil {
+			return err
+		}
+		into.results[i].Texts = &failedAction{&verdicts[i], why.Error()}
+	}
+	return nil
+}
+
+// failedAction is what the verdict on an action says that failed its basic
+// checks.
+type failedAction struct {
+	*engine.Verdict
+	why string
+}
+
+// Reason says which check failed.
+func (f *failedAction) Reason() string { return f.Verdict.Reason() + ": " + f.why }
+
+// check says why the action of an entry fails the basic checks, if it does. An
+// entry that says itself that it failed them is asked nothing further.
+func (j *judge) check(e *rows.Entry) string {
+	if !e.BasicChecks {
+		return ""
+	}
+	var action []byte
+	if e.Structured {
+		action = []byte(e.Action)
+	}
+	if err := j.engine.CheckAction(action); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 // gather makes the batch of the rows that are not refused, and answers for
 // those that are; at the first one, if rows are not to be skipped, it stops.
 func (j *judge) gather(rs *rows.RowBatch, from, to int, into *answers) (stop *rows.RowError) {
 	b := &j.batch
-	j.flat, j.members = j.flat[:0], j.members[:0]
+	j.flat, j.members, j.failed = j.flat[:0], j.members[:0], j.failed[:0]
 	b.Widths, b.Sessions, b.BasicChecks, b.HashText = b.Widths[:0], b.Sessions[:0], b.BasicChecks[:0], b.HashText[:0]
 	hashes := false // so that the numbers as they were read are not all there is
 	end := to
@@ -135,7 +190,9 @@ func (j *judge) gather(rs *rows.RowBatch, from, to int, into *answers) (stop *ro
 		j.members = append(j.members, i)
 		b.Widths = append(b.Widths, len(values))
 		b.Sessions = append(b.Sessions, e.Session)
-		b.BasicChecks = append(b.BasicChecks, e.BasicChecks)
+		failed := j.check(e)
+		j.failed = append(j.failed, failed)
+		b.BasicChecks = append(b.BasicChecks, e.BasicChecks && failed == "")
 		b.HashText = append(b.HashText, hash)
 	}
 	b.Embeddings = j.flat

@@ -25,6 +25,10 @@ input) and writes a verdict each to --output (.jsonl, .npz, .parquet; - is
 standard output), in input order. The pattern memory is that of the data directory, or of the files
 named. The moved states of sessions are not saved.
 
+An action that is an object {"tool", "args", "path", "process"} goes through the
+basic checks first (safety.allowed_file_patterns, allowed_processes,
+require_signed_actions); one that fails is blocked, with the field as the reason.
+
 A row that is refused (NaN, infinity, wrong width, bad JSON) ends the command
 with its line number; with --on-error skip it is a verdict that blocks.
 A regular output file appears under its name only when complete.`,
@@ -155,6 +159,7 @@ func (a *app) validate(ctx context.Context, s *session, input, labels, output st
 	}
 	a.summary(s, "judged", count.rows, fmt.Sprintf("%d approved (%d allow, %d review, %d block), %d refused",
 		count.approved, count.allow, count.review, count.block, count.refused), time.Since(start))
+	a.shadowSummary(s)
 	if failOn != nil {
 		met := count.block
 		if *failOn == engine.Review {
