@@ -62,6 +62,7 @@ type Directory struct {
 	memory     *memory.Memory
 	levers     atomic.Pointer[Levers]
 	quarantine atomic.Pointer[quarantine] // what it points to never changes
+	approvals  atomic.Pointer[approvals]  // likewise
 
 	// saving is held while a checkpoint is written or taken in, changing
 	// while the memory changes. Where both are, saving is taken first.
@@ -137,6 +138,7 @@ func openDirectory(config Config, o *options, writes bool, first *checkpoints.Pa
 	}
 	d.levers.Store(&Levers{})
 	d.quarantine.Store(&quarantine{})
+	d.approvals.Store(&approvals{})
 	var err error
 	if d.config.Persistence.Dir, err = physical(config.Persistence.Dir); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
@@ -165,6 +167,7 @@ func detachedDirectory(config Config, o *options, m *memory.Memory, from string)
 	}
 	d.levers.Store(&Levers{})
 	d.quarantine.Store(&quarantine{})
+	d.approvals.Store(&approvals{})
 	return d
 }
 

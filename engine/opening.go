@@ -102,6 +102,7 @@ func (d *Directory) read(keys *keys) error {
 	d.recovery, d.memory = Recovery{}, nil
 	d.levers.Store(&Levers{})
 	d.quarantine.Store(&quarantine{})
+	d.approvals.Store(&approvals{})
 	loaded, err := d.store.Newest()
 	if err != nil {
 		return err

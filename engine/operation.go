@@ -14,14 +14,16 @@ import (
 // What the records of the journal mean. Numbers are little-endian; see
 // JOURNAL.md for the layout of each.
 const (
-	opOutcome    journal.Type = 1 // an outcome became a pattern
-	opImportance journal.Type = 2 // a pattern's importance changed
-	opCapacity   journal.Type = 3 // the memory's capacity changed
-	opLevers     journal.Type = 4 // an operator pulled a lever
-	opReplaced   journal.Type = 5 // the memory became that of a checkpoint
-	opHeld       journal.Type = 6 // an outcome went into the quarantine
-	opReleased   journal.Type = 7 // an outcome left the quarantine
-	opStanding   journal.Type = 8 // what stands beside the memory, at a checkpoint
+	opOutcome    journal.Type = 1  // an outcome became a pattern
+	opImportance journal.Type = 2  // a pattern's importance changed
+	opCapacity   journal.Type = 3  // the memory's capacity changed
+	opLevers     journal.Type = 4  // an operator pulled a lever
+	opReplaced   journal.Type = 5  // the memory became that of a checkpoint
+	opHeld       journal.Type = 6  // an outcome went into the quarantine
+	opReleased   journal.Type = 7  // an outcome left the quarantine
+	opStanding   journal.Type = 8  // what stands beside the memory, at a checkpoint
+	opAsked      journal.Type = 9  // an action waits for a person's approval
+	opDecided    journal.Type = 10 // somebody decided on it, or nobody in time
 )
 
 // errOperation says that a record of the journal does not fit what it is

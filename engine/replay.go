@@ -22,6 +22,7 @@ type replay struct {
 	memory     *memory.Memory
 	levers     Levers
 	quarantine quarantine
+	approvals  approvals
 	detector   []byte // its state
 	count      int64  // records seen
 	changes    int64  // those of them that carry nothing on
@@ -48,6 +49,7 @@ func (d *Directory) replayed(r *replay, err error) error {
 	d.recovery.Replayed = r.count
 	d.levers.Store(&r.levers)
 	d.quarantine.Store(&r.quarantine)
+	d.approvals.Store(&r.approvals)
 	d.detectorState = r.detector
 	if err == nil && r.standing && !r.stood {
 		return fmt.Errorf("%w: %s after %v does not go on with what stood beside the memory at the checkpoint", journal.ErrMissing, r.options.Dir, r.from)
@@ -65,7 +67,7 @@ func (r *replay) record(record journal.Record) error {
 		return errUntil
 	}
 	r.count++
-	r.carrying = record.Type == opStanding || r.carrying && record.Type == opHeld
+	r.carrying = record.Type == opStanding || r.carrying && (record.Type == opHeld || record.Type == opAsked)
 	if !r.carrying {
 		r.changes++
 	}
@@ -84,6 +86,8 @@ func (r *replay) apply(record journal.Record) (evicted []int64, err error) {
 		return nil, r.stand(record)
 	case opHeld, opReleased:
 		return nil, r.quarantine.replayHeld(r.memory.Width()/2, record)
+	case opAsked, opDecided:
+		return nil, r.approvals.replayApproval(r.memory.Width()/2, record)
 	case opLevers:
 		levers, err := parseLevers(record.Payload)
 		if err != nil {

@@ -9,10 +9,12 @@ import (
 
 // standing is what stands beside the memory: a checkpoint has no room for it,
 // so the journal says it again after each, and older segments can go. The
-// outcomes of the quarantine follow it, a record each.
+// outcomes of the quarantine and the approvals follow it, a record each.
 type standing struct {
 	// Next is the id of the next outcome in quarantine.
 	Next int64 `json:"next_quarantine_id"`
+	// NextApproval is the id of the next approval.
+	NextApproval int64 `json:"next_approval_id,omitempty"`
 	// Detector is the detector's state; its form is the detector's.
 	Detector json.RawMessage `json:"detector,omitempty"`
 }
@@ -29,11 +31,11 @@ func (d *Directory) carry() (stands bool, err error) {
 	if state != nil {
 		d.detectorState = state
 	}
-	q := d.quarantine.Load()
-	if q.next == 0 && d.detectorState == nil {
+	q, approvals := d.quarantine.Load(), d.approvals.Load()
+	if q.next == 0 && approvals.next == 0 && d.detectorState == nil {
 		return false, nil
 	}
-	entry, err := encodeJSON(opStanding, standing{Next: q.next, Detector: d.detectorState})
+	entry, err := encodeJSON(opStanding, standing{Next: q.next, NextApproval: approvals.next, Detector: d.detectorState})
 	if err != nil {
 		return false, err
 	}
@@ -46,19 +48,28 @@ func (d *Directory) carry() (stands bool, err error) {
 		}
 		entries = append(entries, entry)
 	}
+	for _, list := range [][]*Approval{approvals.decided, approvals.pending} {
+		for _, a := range list {
+			entry, err := encodeJSON(opAsked, a)
+			if err != nil {
+				return false, err
+			}
+			entries = append(entries, entry)
+		}
+	}
 	if err := d.append(entries...); err != nil {
 		return false, err
 	}
 	return true, d.journal.Sync()
 }
 
-// stand applies such a record: the quarantine begins anew.
+// stand applies such a record: the quarantine and the approvals begin anew.
 func (r *replay) stand(record journal.Record) error {
 	var s standing
 	if err := json.Unmarshal(record.Payload, &s); err != nil {
 		return fmt.Errorf("%w: %w", errOperation, err)
 	}
 	r.stood = r.stood || r.count == 1
-	r.quarantine, r.detector = quarantine{next: s.Next}, s.Detector
+	r.quarantine, r.approvals, r.detector = quarantine{next: s.Next}, approvals{next: s.NextApproval}, s.Detector
 	return nil
 }

@@ -8,10 +8,11 @@ import (
 )
 
 // transaction is what changes together, as a whole or not at all: the pattern
-// memory, the quarantine, and what the guard knows of both.
+// memory, the quarantine, the approvals, and what the guard knows of them.
 type transaction struct {
 	*memory.Tx
 	quarantine quarantine
+	approvals  approvals
 	guard      guard
 }
 
@@ -40,13 +41,14 @@ func (d *Directory) beginChange() (*transaction, error) {
 	if err := d.guard.begin(); err != nil {
 		return nil, err
 	}
-	return &transaction{Tx: d.memory.Begin(), quarantine: *d.quarantine.Load(), guard: d.guard}, nil
+	return &transaction{Tx: d.memory.Begin(), quarantine: *d.quarantine.Load(), approvals: *d.approvals.Load(), guard: d.guard}, nil
 }
 
 // commit shows the changes, which are durable where they have to be.
 func (tx *transaction) commit(d *Directory) {
 	tx.Commit()
 	d.quarantine.Store(&tx.quarantine)
+	d.approvals.Store(&tx.approvals)
 	tx.guard.commit()
 }
 

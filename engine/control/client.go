@@ -57,6 +57,16 @@ func (c *Client) Release(ctx context.Context, r ReleaseRequest) (*Released, erro
 	return call[Released](ctx, c, "/v1/release", r)
 }
 
+// Ask puts actions into the queue for approval.
+func (c *Client) Ask(ctx context.Context, r AskRequest) (*Asked, error) {
+	return call[Asked](ctx, c, "/v1/ask", r)
+}
+
+// Decide approves or denies actions in the queue.
+func (c *Client) Decide(ctx context.Context, r DecideRequest) (*Decided, error) {
+	return call[Decided](ctx, c, "/v1/decide", r)
+}
+
 // call sends a request on a connection of its own and decodes what came of it.
 func call[Result any](ctx context.Context, c *Client, path string, request any) (result *Result, err error) {
 	at, err := openSocket(c.dir)

@@ -102,6 +102,18 @@ func TestOperators(t *testing.T) {
 			if l := d.Levers(); l.Tier != "BETA" || !l.SafeMode || l.RequireHumanApproval {
 				t.Errorf("the owner has the levers %+v", l)
 			}
+			ask := engine.Ask{Row: "x", Action: "git push", Workspace: make([]float32, config.Safety.WorkspaceDim)}
+			asked, err := o.Ask(ctx, AskRequest{Asks: []engine.Ask{ask, {Row: "bad"}}})
+			if err != nil || len(asked.Answers) != 2 || asked.Answers[0] != (engine.Asked{ID: 1, State: engine.Pending}) || asked.Answers[1].Refused == "" {
+				t.Fatalf("ask: got %+v, %v, want the first one to wait as 1", asked, err)
+			}
+			decided, err := o.Decide(ctx, DecideRequest{IDs: []int64{1}, Approve: true, Reason: "fine"})
+			if err != nil || decided.Left != 0 || decided.Approvals[0].State != engine.Approved || decided.Approvals[0].Decision.By != me || decided.Approvals[0].AskedBy != me {
+				t.Errorf("decide: got %+v, %v, want it approved by %s", decided, err, me)
+			}
+			if _, err := o.Decide(ctx, DecideRequest{IDs: []int64{1}}); err == nil || !strings.Contains(err.Error(), "approved already") {
+				t.Errorf("decide again: got %v", err)
+			}
 			for i := range 3 {
 				c, err := o.Save(ctx, SaveRequest{})
 				if err != nil || c.Sequence != int64(i+2) || c.Bytes == 0 {
@@ -114,6 +126,10 @@ func TestOperators(t *testing.T) {
 			r, err := o.Rollback(ctx, RollbackRequest{Reason: "poisoned"})
 			if err != nil || r.Checkpoint.Sequence != 5 || !r.Safety.InForce.SafeMode || !r.Safety.InForce.RequireHumanApproval || !strings.Contains(r.Safety.Levers.Reason, "poisoned") {
 				t.Errorf("rollback: got %+v, %v, want checkpoint 5 with safe mode and human approval", r, err)
+			}
+			off := false
+			if _, err := o.Pull(ctx, PullRequest{SafeMode: &off}); err == nil || !strings.Contains(err.Error(), "safe mode stays on: rollback: poisoned") {
+				t.Errorf("safe mode off right after a rollback: got %v, want it refused", err)
 			}
 			r, err = o.Restore(ctx, RestoreRequest{Sequence: 2})
 			if err != nil || r.Checkpoint.Sequence != 6 || !strings.HasPrefix(r.From, config.Persistence.Dir) {

@@ -123,6 +123,38 @@ func (d *Direct) Release(ctx context.Context, r ReleaseRequest) (*Released, erro
 	return &Released{IDs: r.IDs, PatternIDs: patterns, Left: len(d.directory.Quarantine())}, nil
 }
 
+// Ask puts actions into the queue for approval.
+func (d *Direct) Ask(ctx context.Context, r AskRequest) (*Asked, error) {
+	if len(r.Asks) == 0 {
+		return nil, &InputError{Reason: "no action is named that needs approval, expected at least one"}
+	}
+	answers, err := d.directory.AskApproval(ctx, r.Asks, d.by)
+	if err != nil {
+		return nil, err
+	}
+	return &Asked{Answers: answers}, nil
+}
+
+// Decide approves or denies actions in the queue.
+func (d *Direct) Decide(ctx context.Context, r DecideRequest) (*Decided, error) {
+	if err := checkReason(r.Reason); err != nil {
+		return nil, err
+	}
+	if len(r.IDs) == 0 {
+		return nil, &InputError{Reason: "no action in the queue is named, expected at least one id"}
+	}
+	approvals, err := d.directory.Decide(ctx, r.IDs, r.Approve, r.Record, d.by, r.Reason)
+	var not *engine.UndecidableError
+	if errors.As(err, &not) {
+		return nil, &InputError{Reason: err.Error()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	left, _ := d.directory.Approvals()
+	return &Decided{Approvals: approvals, Left: len(left)}, nil
+}
+
 func (d *Direct) replaced(r *engine.Replacement, err error) (*Replaced, error) {
 	if err != nil {
 		return nil, err

@@ -23,6 +23,10 @@ type Operator interface {
 	Rollback(ctx context.Context, r RollbackRequest) (*Replaced, error)
 	// Release takes outcomes out of the quarantine, all or none.
 	Release(ctx context.Context, r ReleaseRequest) (*Released, error)
+	// Ask puts actions that need a person into the queue.
+	Ask(ctx context.Context, r AskRequest) (*Asked, error)
+	// Decide approves or denies actions in the queue, all or none.
+	Decide(ctx context.Context, r DecideRequest) (*Decided, error)
 }
 
 // PullRequest names the levers to be changed, at least one, and why.
@@ -62,6 +66,31 @@ type ReleaseRequest struct {
 	IDs    []int64 `json:"ids"`
 	Accept bool    `json:"accept"`
 	Reason string  `json:"reason,omitzero"`
+}
+
+// AskRequest names actions, at least one.
+type AskRequest struct {
+	Asks []engine.Ask `json:"asks"`
+}
+
+// Asked answers each of them, in order.
+type Asked struct {
+	Answers []engine.Asked `json:"answers"`
+}
+
+// DecideRequest names approvals that are pending, at least one. With Record each
+// becomes an outcome.
+type DecideRequest struct {
+	IDs     []int64 `json:"ids"`
+	Approve bool    `json:"approve"`
+	Record  bool    `json:"record,omitzero"`
+	Reason  string  `json:"reason,omitzero"`
+}
+
+// Decided are the approvals as they are now.
+type Decided struct {
+	Approvals []engine.Approval `json:"approvals"`
+	Left      int               `json:"left"` // pending
 }
 
 // Settings are those of safety that levers change.

@@ -125,6 +125,8 @@ func (s *Server) handler() http.Handler {
 	handle(s, mux, "/v1/rollback", Operator.Rollback)
 	handle(s, mux, "/v1/release", Operator.Release)
 	handle(s, mux, "/v1/log-level", func(_ Operator, _ context.Context, r LogLevelRequest) (*LogLevels, error) { return s.setLogLevel(r) })
+	handle(s, mux, "/v1/ask", Operator.Ask)
+	handle(s, mux, "/v1/decide", Operator.Decide)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusNotFound, &InputError{Reason: fmt.Sprintf("%s %q is nothing that this version answers", r.Method, r.URL.Path)})
 	})

@@ -78,7 +78,7 @@ failed verification; 4 LibTorch or the asked device is missing; 10 validate
 	f.StringVar(&a.flags.onError, "on-error", "stop", "what a refused row does: stop or skip")
 	root.AddCommand(
 		a.validateCommand(), a.recordCommand(), a.replayCommand(), a.memoryCommand(),
-		a.checkpointCommand(), a.safetyCommand(), a.quarantineCommand(), a.auditCommand(), a.migrateCommand(),
+		a.checkpointCommand(), a.safetyCommand(), a.quarantineCommand(), a.approvalsCommand(), a.auditCommand(), a.migrateCommand(),
 		a.inspectCommand(), a.convertCommand(), a.doctorCommand(), a.configCommand(), a.benchCommand(),
 		a.alertsCommand(), a.logLevelCommand(), a.versionCommand(),
 	)

@@ -16,7 +16,10 @@ import (
 )
 
 func (a *app) validateCommand() *cobra.Command {
-	var o struct{ input, output, state, patterns, projections, labels, fields, failOn string }
+	var o struct {
+		input, output, state, patterns, projections, labels, fields, failOn string
+		ask                                                                 bool
+	}
 	c := &cobra.Command{
 		Use:   "validate --input FILE --output FILE",
 		Short: "Judge actions in batches",
@@ -52,8 +55,15 @@ A regular output file appears under its name only when complete.`,
 				engine.ReadOnly(), engine.WithStateFile(o.state),
 				engine.WithPatternsFile(o.patterns), engine.WithProjectionsFile(o.projections),
 			}
+			var k *asker
+			if o.ask {
+				if o.state+o.patterns+o.projections != "" {
+					return usagef("--request-approvals is for the data directory, and --state, --patterns and --projections are not: give one or the other")
+				}
+				k = &asker{app: a, command: c}
+			}
 			return a.withEngine(c, options, reporting("fdqc_validate", func(ctx context.Context, s *session) error {
-				return a.validate(ctx, s, o.input, o.labels, o.output, fields, failOn)
+				return a.validate(ctx, s, o.input, o.labels, o.output, fields, failOn, k)
 			}))
 		},
 	}
@@ -66,6 +76,7 @@ A regular output file appears under its name only when complete.`,
 	f.StringVar(&o.labels, "labels", "", "ids and sessions (.jsonl) for the rows of a .npy")
 	f.StringVar(&o.fields, "fields", "", "fields of a verdict to write, comma-separated; empty: all")
 	f.StringVar(&o.failOn, "fail-on", "", "exit 10 when a decision is at least this strict: review or block")
+	f.BoolVar(&o.ask, "request-approvals", false, "put what needs a person into the queue of the data directory: see fdqc approvals")
 	a.metricsFlags(c)
 	required(c, "input", "output")
 	return c
@@ -110,7 +121,7 @@ func (t *tally) add(results []rows.Result) {
 	}
 }
 
-func (a *app) validate(ctx context.Context, s *session, input, labels, output string, fields []rows.Field, failOn *engine.Decision) (err error) {
+func (a *app) validate(ctx context.Context, s *session, input, labels, output string, fields []rows.Field, failOn *engine.Decision, k *asker) (err error) {
 	reader, batcher, err := a.openInput(s, input, labels, rows.Validate)
 	if err != nil {
 		return err
@@ -143,7 +154,14 @@ func (a *app) validate(ctx context.Context, s *session, input, labels, output st
 		}
 		stop := j.validate(ctx, batch, 0, batch.Len(), answers)
 		count.add(answers.results)
+		var asked error
+		if k != nil {
+			asked = k.ask(ctx, j, batch, answers)
+		}
 		out.write(answers)
+		if asked != nil {
+			return errors.Join(out.finish(), asked)
+		}
 		if stop != nil {
 			return errors.Join(out.finish(), stop)
 		}
@@ -160,6 +178,9 @@ func (a *app) validate(ctx context.Context, s *session, input, labels, output st
 	a.summary(s, "judged", count.rows, fmt.Sprintf("%d approved (%d allow, %d review, %d block), %d refused",
 		count.approved, count.allow, count.review, count.block, count.refused), time.Since(start))
 	a.shadowSummary(s)
+	if k != nil {
+		k.summary()
+	}
 	if failOn != nil {
 		met := count.block
 		if *failOn == engine.Review {

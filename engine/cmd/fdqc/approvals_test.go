@@ -1,0 +1,50 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/fdqc-cockpit/fdqc/engine"
+)
+
+// TestApprovals asks for approval of what is judged, and decides by commands.
+func TestApprovals(t *testing.T) {
+	needLibTorch(t)
+	folder(t, map[string]string{
+		"actions.jsonl": row(1, `, "action": "git push", "session": "s"`) + row(2, "") + row(3, `, "basic_checks": false`) + `{"id": 4, "action": {"tool": "edit", "path": "a"}}` + "\n",
+		"c.toml":        "[embedding]\nfallback = \"hash\"\n",
+	})
+	t.Setenv("FDQC_CONFIG", "c.toml")
+	do := func(code int, want string, args ...string) string {
+		t.Helper()
+		got := fdqc(t, "", args...)
+		if got.code != code || !strings.Contains(got.out+got.errors, want) {
+			t.Errorf("%v: exit %d, %s%s, want exit %d and %q", args, got.code, got.out, got.errors, code, want)
+		}
+		return got.out
+	}
+	validate := []string{"validate", "--input", "actions.jsonl", "--output", "verdicts.jsonl"}
+	ask := append(validate, "--request-approvals")
+	do(exitDone, "judged", validate...)
+	do(exitDone, "3 actions waiting for approval: see fdqc approvals list", ask...)
+	do(exitDone, "nothing waits", "approvals", "list", "--data-dir", t.TempDir())
+	do(exitDone, "git push", "approvals", "list")
+	do(exitDone, `{"path":"a","tool":"edit"}`, "approvals", "list")
+	do(exitDone, "action 1 is approved, recorded as the safe pattern 1\n2 actions left\n", "approvals", "approve", "1", "--record", "--reason", "fine")
+	do(exitDone, "action 3 is denied\n1 action left\n", "approvals", "deny", "3")
+	do(exitUsage, "action 3 is denied already", "approvals", "approve", "3")
+	do(exitUsage, "no action waits for approval as 9", "approvals", "deny", "2", "9")
+	do(exitUsage, "no id", "approvals", "deny", "x")
+	do(exitUsage, "", "approvals", "approve")
+	do(exitUsage, "one or the other", append(ask, "--state", "x.pt")...)
+	do(exitDone, "1 action waiting for approval, 2 decided on already", ask...)
+	var list []engine.Approval
+	if err := json.Unmarshal([]byte(do(exitDone, "", "approvals", "list", "--all", "--json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 3 || list[0].ID != 1 || list[0].State != engine.Approved || list[0].Decision.Reason != "fine" || list[0].Row != "1" || list[0].Session != "s" ||
+		list[1].State != engine.Denied || list[2].State != engine.Pending || len(list[2].Workspace) != 8 || list[2].RawRisk == 0 {
+		t.Errorf("got %+v", list)
+	}
+}
