@@ -106,10 +106,10 @@ type UndecidableError struct {
 
 // Error names the id, and what was decided.
 func (e *UndecidableError) Error() string {
-	switch {
-	case e.State == "":
+	switch e.State {
+	case "":
 		return fmt.Sprintf("no action waits for approval as %d", e.ID)
-	case e.State == Expired:
+	case Expired:
 		return fmt.Sprintf("action %d was not decided on in time and is denied", e.ID)
 	default:
 		return fmt.Sprintf("action %d is %s already, by %s", e.ID, e.State, e.By)
