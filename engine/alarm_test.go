@@ -119,3 +119,57 @@ func TestAlarmOfAReader(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingIsAllowedUnderStrictLevers judges the same rows under every setting
+// of the levers, and under each stage after an alarm: what may not be allowed
+// never is, and what may be sometimes is.
+func TestNothingIsAllowedUnderStrictLevers(t *testing.T) {
+	config := inMemory(8)
+	config.Safety.QuietPeriod = 0
+	config.Detector.OnOutlier = engine.OnOutlierFlag // all that is recorded is stored
+	e := open(t, config, engine.InMemory())
+	patterns := outcomes(normal(1, 400, 8), 8)
+	record(t, e, patterns)
+	batch := shadowBatch(1500, 8, 0, 0, patterns)
+	d := e.Directory()
+	allowed := func() (n int) {
+		for _, v := range validate(t, e, batch) {
+			if v.Decision == engine.Allow {
+				n++
+			}
+		}
+		return n
+	}
+	pull := func(tier string, safe, human bool) {
+		t.Helper()
+		if _, err := d.PullLever(t.Context(), engine.LeverChange{Tier: &tier, SafeMode: &safe, RequireHumanApproval: &human}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tier := range policy.Tiers() {
+		for bits := range 4 {
+			safe, human := bits&1 != 0, bits&2 != 0
+			pull(tier, safe, human)
+			barred := tier == policy.Epsilon || tier == policy.Omega || safe || human
+			if n := allowed(); (n > 0) == barred && tier != policy.Alpha && tier != policy.Beta || barred && n > 0 {
+				t.Errorf("%s, safe mode %t, human approval %t: got %d allowed", tier, safe, human, n)
+			}
+		}
+	}
+	pull(policy.Gamma, false, false)
+	if _, err := d.Alarm(t.Context(), "critical alert"); err != nil {
+		t.Fatal(err)
+	}
+	off, delta := false, policy.Delta
+	for _, c := range []struct {
+		step engine.LeverChange
+		want bool
+	}{{engine.LeverChange{}, false}, {engine.LeverChange{SafeMode: &off}, false}, {engine.LeverChange{Tier: &delta}, true}} {
+		if _, err := d.PullLever(t.Context(), c.step); err != nil {
+			t.Fatal(err)
+		}
+		if n := allowed(); (n > 0) != c.want {
+			t.Errorf("stage %q: got %d allowed, want some: %t", d.Levers().Stage, n, c.want)
+		}
+	}
+}

@@ -50,6 +50,14 @@
 // Levers that operators pulled ([Directory.PullLever]) hold whatever the
 // configuration says. JOURNAL.md lists what the journal's records mean.
 //
+// # What waits for people
+//
+// Operators' levers go through the tier machine of package policy: after an
+// alarm ([Directory.Alarm]) or a rollback, safe mode holds until an operator
+// takes the steps back. Actions that need a person wait in the directory's queue
+// ([Directory.AskApproval], [Directory.Decide]); nobody in time denies them.
+// Structured actions are checked before they are judged ([Engine.CheckAction]).
+//
 // # What is watched
 //
 // Every batch and every outcome is counted ([WithMetrics] shows the numbers to

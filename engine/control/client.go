@@ -32,6 +32,11 @@ func (c *Client) Pull(ctx context.Context, r PullRequest) (*Safety, error) {
 	return call[Safety](ctx, c, "/v1/levers", r)
 }
 
+// Alarm puts safe mode on.
+func (c *Client) Alarm(ctx context.Context, r AlarmRequest) (*Safety, error) {
+	return call[Safety](ctx, c, "/v1/alarm", r)
+}
+
 // Save writes a checkpoint.
 func (c *Client) Save(ctx context.Context, r SaveRequest) (*Checkpoint, error) {
 	return call[Checkpoint](ctx, c, "/v1/save", r)

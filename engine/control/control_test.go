@@ -102,6 +102,9 @@ func TestOperators(t *testing.T) {
 			if l := d.Levers(); l.Tier != "BETA" || !l.SafeMode || l.RequireHumanApproval {
 				t.Errorf("the owner has the levers %+v", l)
 			}
+			if _, err := o.Alarm(ctx, AlarmRequest{}); err == nil {
+				t.Error("an alarm without a cause: got no error")
+			}
 			ask := engine.Ask{Row: "x", Action: "git push", Workspace: make([]float32, config.Safety.WorkspaceDim)}
 			asked, err := o.Ask(ctx, AskRequest{Asks: []engine.Ask{ask, {Row: "bad"}}})
 			if err != nil || len(asked.Answers) != 2 || asked.Answers[0] != (engine.Asked{ID: 1, State: engine.Pending}) || asked.Answers[1].Refused == "" {
@@ -137,6 +140,9 @@ func TestOperators(t *testing.T) {
 			}
 			if r, err = o.Restore(ctx, RestoreRequest{File: r.Checkpoint.Path}); err != nil || r.Checkpoint.Sequence != 7 {
 				t.Errorf("restore of a file: got %+v, %v, want checkpoint 7", r, err)
+			}
+			if s, err := o.Alarm(ctx, AlarmRequest{Cause: "critical alert"}); err != nil || !s.InForce.SafeMode || s.Levers.Cause != "critical alert" || s.Next == nil {
+				t.Errorf("alarm: got %+v, %v, want safe mode, and what comes next", s, err)
 			}
 			p, err := o.Prune(ctx, PruneRequest{Keep: 2})
 			if err != nil || len(p.Removed) != 6 {

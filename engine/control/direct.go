@@ -52,6 +52,18 @@ func (d *Direct) Pull(ctx context.Context, r PullRequest) (*Safety, error) {
 	return SafetyOf(d.directory.Config(), levers), nil
 }
 
+// Alarm puts safe mode on.
+func (d *Direct) Alarm(ctx context.Context, r AlarmRequest) (*Safety, error) {
+	if r.Cause == "" || checkReason(r.Cause) != nil {
+		return nil, &InputError{Reason: fmt.Sprintf("the cause of an alarm has %d bytes, expected 1 to %d of UTF-8", len(r.Cause), maxReason)}
+	}
+	levers, err := d.directory.Alarm(ctx, r.Cause)
+	if err != nil {
+		return nil, err
+	}
+	return SafetyOf(d.directory.Config(), levers), nil
+}
+
 // Save writes a checkpoint.
 func (d *Direct) Save(ctx context.Context, _ SaveRequest) (*Checkpoint, error) {
 	saved, err := d.directory.SaveBy(ctx, d.by, "command")

@@ -23,7 +23,8 @@
 // # The protocol
 //
 // HTTP over the socket. Every request is a POST with a JSON object, one of the
-// types of requests here, to /v1/levers, /v1/save, /v1/prune, /v1/restore,
-// /v1/rollback, /v1/release, /v1/ask, /v1/decide or /v1/log-level. The answer has status 200 and
-// the type of the result, or another status and {"error": text, "code": exit code}.
+// types of requests here, to /v1/levers, /v1/alarm, /v1/save, /v1/prune,
+// /v1/restore, /v1/rollback, /v1/release, /v1/ask, /v1/decide or /v1/log-level. The answer has
+// status 200 and the type of the result, or another status and
+// {"error": text, "code": exit code}.
 package control

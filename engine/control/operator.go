@@ -12,6 +12,8 @@ import (
 type Operator interface {
 	// Pull changes safety levers and answers what is in force then.
 	Pull(ctx context.Context, r PullRequest) (*Safety, error)
+	// Alarm is for critical alerts: it puts safe mode on.
+	Alarm(ctx context.Context, r AlarmRequest) (*Safety, error)
 	// Save writes a checkpoint.
 	Save(ctx context.Context, r SaveRequest) (*Checkpoint, error)
 	// Prune drops all but the newest checkpoints.
@@ -35,6 +37,11 @@ type PullRequest struct {
 	SafeMode             *bool   `json:"safe_mode,omitzero"`
 	RequireHumanApproval *bool   `json:"require_human_approval,omitzero"`
 	Reason               string  `json:"reason,omitzero"`
+}
+
+// AlarmRequest says what happened.
+type AlarmRequest struct {
+	Cause string `json:"cause"`
 }
 
 // SaveRequest asks for a checkpoint.

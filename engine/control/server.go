@@ -119,6 +119,7 @@ func withPeer(ctx context.Context, conn net.Conn) context.Context {
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	handle(s, mux, "/v1/levers", Operator.Pull)
+	handle(s, mux, "/v1/alarm", Operator.Alarm)
 	handle(s, mux, "/v1/save", Operator.Save)
 	handle(s, mux, "/v1/prune", Operator.Prune)
 	handle(s, mux, "/v1/restore", Operator.Restore)

@@ -302,6 +302,9 @@ func looser(setting string, is, than any) bool {
 	case "safety.allowed_file_patterns", "safety.allowed_processes":
 		allowed, _ := than.([]string)
 		list, _ := is.([]string)
+		if len(list) == 0 || len(allowed) == 0 {
+			return len(allowed) > 0 // an empty list bounds nothing by itself
+		}
 		return slices.ContainsFunc(list, func(one string) bool { return !slices.Contains(allowed, one) })
 	}
 	return false

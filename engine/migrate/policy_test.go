@@ -160,6 +160,8 @@ func TestLooser(t *testing.T) {
 		{"safety.max_rollout_depth", int64(4), int64(3), true},
 		{"safety.allowed_processes", []string{"git", "sh"}, []string{"git"}, true},
 		{"safety.allowed_processes", []string{"git"}, []string{"git", "sh"}, false},
+		{"safety.allowed_processes", []string{"git"}, []string{}, false},
+		{"safety.allowed_processes", []string{}, []string{"git"}, true},
 		{"safety.seed", int64(1), int64(0), false},
 	} {
 		if got := looser(c.setting, c.is, c.than); got != c.want {

@@ -107,3 +107,23 @@ func TestShadowSummary(t *testing.T) {
 		}
 	}
 }
+
+// TestReplayDoesNotCheckActionsAgain: files and signatures are not as they were.
+func TestReplayDoesNotCheckActionsAgain(t *testing.T) {
+	needLibTorch(t)
+	folder(t, map[string]string{
+		"c.toml":        "[safety]\nrequire_signed_actions = true\n",
+		"actions.jsonl": row(1, `, "op": "validate", "action": {"path": "../x"}`) + row(2, `, "op": "validate", "basic_checks": false`),
+		"seed.jsonl":    row(1, `, "is_safe": true`),
+	})
+	if got := fdqc(t, "", "record", "--input", "seed.jsonl"); got.code != exitDone {
+		t.Fatal(got.errors)
+	}
+	got := fdqc(t, "", "replay", "--config", "c.toml", "--state", "fdqc-data/validator_state.pt", "--input", "actions.jsonl", "--output", "-")
+	if got.code != exitDone {
+		t.Fatalf("exit %d, %s", got.code, got.errors)
+	}
+	if v := lines(t, got.out); v[0]["risk_score"] == nil || v[1]["risk_score"] != nil {
+		t.Errorf("got %v, want the first judged and the second not", v)
+	}
+}

@@ -23,6 +23,7 @@ type judge struct {
 	logger   hclog.Logger
 	hashText bool // embed text by its hash
 	skip     bool // a refused row is a verdict, not an end
+	replayed bool // rows say themselves whether they passed their basic checks
 	file     string
 	unit     string
 	warned   bool
@@ -147,7 +148,7 @@ func (f *failedAction) Reason() string { return f.Verdict.Reason() + ": " + f.wh
 // check says why the action of an entry fails the basic checks, if it does. An
 // entry that says itself that it failed them is asked nothing further.
 func (j *judge) check(e *rows.Entry) string {
-	if !e.BasicChecks {
+	if !e.BasicChecks || j.replayed {
 		return ""
 	}
 	var action []byte

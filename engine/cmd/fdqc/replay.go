@@ -22,7 +22,9 @@ func (a *app) replayCommand() *cobra.Command {
 		Long: `Runs the operations of --input against a validator state, in order and
 deterministically: {"op": "validate", …row}, {"op": "record", …row, "is_safe"}
 and {"op": "importance", "side", "index", "value"}. Each validate gives one
-verdict in --output. Nothing is read from or written to a data directory.`,
+verdict in --output. Nothing is read from or written to a data directory, and an
+action's own checks (paths, signatures) are not made again: "basic_checks" says
+what came of them.`,
 		Example: `  fdqc replay --config config.toml --state validator_state.pt --projections projections.pt \
       --input operations.jsonl --output verdicts.jsonl --batch-size 4096 --device cpu`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -55,6 +57,7 @@ func (a *app) replay(ctx context.Context, s *session, input, output string) (err
 	out := newBehind(writer)
 	defer func() { _ = out.finish() }() // before Abort; its error was returned
 	j := a.newJudge(s.engine, s.logger, input)
+	j.replayed = true // files and signatures are not as they were
 	bar := a.newProgress(reader, input)
 	start := time.Now()
 	counts := map[rows.Op]int64{}
