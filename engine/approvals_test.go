@@ -1,10 +1,12 @@
 package engine_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -193,5 +195,54 @@ func TestApprovalExpiryIsTheConfigurations(t *testing.T) {
 	pending, _ := d.Approvals()
 	if len(pending) != 1 || pending[0].Expires.Sub(pending[0].AskedAt) != time.Hour || pending[0].AskedBy != "agent" {
 		t.Errorf("got %+v, want it to expire an hour after it was asked", pending)
+	}
+}
+
+// TestAuditOfApprovals: the audit log has every ask and every decision, those
+// right after a checkpoint too, and so has one that is derived from the journal.
+func TestAuditOfApprovals(t *testing.T) {
+	config := onDisk(t)
+	clock := newClock()
+	e := open(t, config, engine.WithClock(clock.now))
+	d := e.Directory()
+	rows := normal(1, 4, 8)
+	all := asks(rows, "a", "b", "c")
+	ask(t, d, all[:1])
+	hold(t, d, rows[:8])
+	if _, err := e.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, d, all[1:2]) // right after what is carried on
+	if _, err := d.Decide(t.Context(), []int64{1}, true, true, "me", "fine"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	known, err := os.ReadFile(auditFiles(t, config.Persistence.Dir)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold(t, d, rows[8:16])
+	clock.forward(config.Safety.ApprovalExpiry.Span())
+	ask(t, d, all[2:])
+	crashed := config
+	crashed.Persistence.Dir = copyTree(t, config.Persistence.Dir)
+	cutAudit(t, crashed.Persistence.Dir, int64(bytes.Count(known, []byte("\n"))))
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, crashed, engine.WithClock(clock.now)).Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, config := range map[string]engine.Config{"written": config, "derived": crashed} {
+		entries := audited(t, config)
+		states := []string{}
+		for _, data := range ofEvent(t, entries, "decided") {
+			states = append(states, fmt.Sprint(data["approval_id"], data["state"]))
+		}
+		if got := len(ofEvent(t, entries, "asked")); got != 3 || fmt.Sprint(states) != "[1approved 2expired]" || len(ofEvent(t, entries, "held")) != 2 {
+			t.Errorf("%s: got %d asks, decisions %v and %d held, want 3, [1approved 2expired] and 2: %s", name, got, states, len(ofEvent(t, entries, "held")), story(entries))
+		}
 	}
 }

@@ -20,13 +20,15 @@ const (
 	eventSettings = "settings" // the configuration or the key is not what the writer before had
 	eventPatterns = "patterns" // outcomes became patterns, importances changed
 	eventCapacity = "capacity" // the memory's capacity changed
-	eventLevers   = "levers"   // an operator pulled a lever
+	eventLevers   = "levers"   // an operator pulled a lever, or an alarm did
 	eventReplaced = "replaced" // the memory became that of a checkpoint
 	eventSaved    = "saved"    // a checkpoint was saved
 	eventPruning  = "pruning"  // checkpoints are about to be dropped
 	eventPruned   = "pruned"   // they were
 	eventHeld     = "held"     // an outcome went into the quarantine
 	eventReleased = "released" // an operator let it into the memory, or dropped it
+	eventAsked    = "asked"    // an action waits for a person's approval
+	eventDecided  = "decided"  // somebody decided on it, or nobody in time
 	eventCarried  = "carried"  // the journal says again what stands beside the memory
 	eventRecord   = "record"   // a journal record of another kind
 )
@@ -148,6 +150,22 @@ type releasedData struct {
 	Recovered bool  `json:"recovered,omitempty"`
 }
 
+type askedData struct {
+	ID        int64     `json:"approval_id"`
+	Row       string    `json:"row,omitempty"`
+	Source    string    `json:"source,omitempty"`
+	RawRisk   float32   `json:"raw_risk"`
+	Expires   time.Time `json:"expires"`
+	Recovered bool      `json:"recovered,omitempty"`
+}
+
+type decidedData struct {
+	ID        int64         `json:"approval_id"`
+	State     ApprovalState `json:"state"`
+	PatternID int64         `json:"pattern_id,omitempty"` // of the outcome that it was recorded as
+	Recovered bool          `json:"recovered,omitempty"`
+}
+
 type recordData struct {
 	Type      journal.Type `json:"type"`
 	Bytes     int          `json:"bytes"`
@@ -162,9 +180,9 @@ type derivation struct {
 	entries  []audit.Entry // complete, in order
 	patterns *patternsData // the entry after them, which grows
 
-	at       time.Time // of the commit at hand
-	counted  bool      // it is among the commits of patterns
-	carrying bool      // the record before this one says again what stands
+	at      time.Time // of the commit at hand
+	counted bool      // it is among the commits of patterns
+	carried *standing // the records before this one say again what stands; nil: they do not
 }
 
 // commit takes the records of a commit, or of a part of one, that ends with
@@ -189,7 +207,14 @@ func (d *derivation) commit(last, audited int64, at time.Time, who string, recov
 }
 
 func (d *derivation) record(record, audited int64, at time.Time, who string, recovered bool, e journal.Entry, evicted []int64) {
-	d.carrying = e.Type == opStanding || d.carrying && e.Type == opHeld
+	again := d.carried.carries(e.Type, e.Payload)
+	if !again {
+		d.carried = nil
+	}
+	if e.Type == opStanding {
+		d.carried = &standing{}
+		_ = json.Unmarshal(e.Payload, d.carried) // a replay refuses what is none
+	}
 	old := d.levers
 	var by, reason string
 	if e.Type == opLevers {
@@ -202,6 +227,12 @@ func (d *derivation) record(record, audited int64, at time.Time, who string, rec
 		return
 	}
 	d.journal = record
+	if again { // it said so when it came
+		if n := len(d.entries); n > 0 && d.entries[n-1].Event == eventCarried {
+			d.entries[n-1].Journal = record
+		}
+		return
+	}
 	switch e.Type {
 	case opOutcome, opImportance:
 		p := d.growing(at, who, recovered)
@@ -225,12 +256,6 @@ func (d *derivation) record(record, audited int64, at time.Time, who string, rec
 		_ = json.Unmarshal(e.Payload, &said) // a replay refuses what is none
 		d.add(eventReplaced, at, said.By, said.Reason, replacedData{said.Sequence, said.Source, said.Position, recovered})
 	case opHeld:
-		if d.carrying {
-			if n := len(d.entries); n > 0 && d.entries[n-1].Event == eventCarried {
-				d.entries[n-1].Journal = record
-			}
-			return // it said so when it came
-		}
 		var h Held
 		_ = json.Unmarshal(e.Payload, &h)
 		data := heldData{ID: h.ID, Outcome: h.Outcome, Source: h.Source, Side: h.Side, Rules: []string{}, Recovered: recovered}
@@ -242,6 +267,14 @@ func (d *derivation) record(record, audited int64, at time.Time, who string, rec
 		var said release
 		_ = json.Unmarshal(e.Payload, &said)
 		d.add(eventReleased, at, said.By, said.Reason, releasedData{said.ID, said.Accepted, recovered})
+	case opAsked:
+		var x Approval
+		_ = json.Unmarshal(e.Payload, &x)
+		d.add(eventAsked, at, x.AskedBy, "", askedData{x.ID, x.Row, x.Source, x.RawRisk, x.Expires, recovered})
+	case opDecided:
+		var said decision
+		_ = json.Unmarshal(e.Payload, &said)
+		d.add(eventDecided, at, said.By, said.Reason, decidedData{said.ID, said.State, said.PatternID, recovered})
 	case opStanding:
 		d.add(eventCarried, at, who, "", nil)
 	default:

@@ -23,12 +23,12 @@ type replay struct {
 	levers     Levers
 	quarantine quarantine
 	approvals  approvals
-	detector   []byte // its state
-	count      int64  // records seen
-	changes    int64  // those of them that carry nothing on
-	carrying   bool   // the record before this one does
-	stood      bool   // the first one did
-	met        bool   // the record of the checkpoint's own replacement came
+	detector   []byte    // its state
+	count      int64     // records seen
+	changes    int64     // those of them that carry nothing on
+	carried    *standing // the records before this one do; nil: they do not
+	stood      bool      // the first one did
+	met        bool      // the record of the checkpoint's own replacement came
 
 	audit *auditor // is told of every record; may be nil
 }
@@ -67,8 +67,8 @@ func (r *replay) record(record journal.Record) error {
 		return errUntil
 	}
 	r.count++
-	r.carrying = record.Type == opStanding || r.carrying && (record.Type == opHeld || record.Type == opAsked)
-	if !r.carrying {
+	if record.Type != opStanding && !r.carried.carries(record.Type, record.Payload) {
+		r.carried = nil
 		r.changes++
 	}
 	evicted, err := r.apply(record)

@@ -63,6 +63,21 @@ func (d *Directory) carry() (stands bool, err error) {
 	return true, d.journal.Sync()
 }
 
+// carries says whether a record after this one is of what stood already: a new
+// one has an id that had not been given.
+func (s *standing) carries(t journal.Type, payload []byte) bool {
+	var of struct {
+		ID int64 `json:"id"`
+	}
+	if s == nil || t != opHeld && t != opAsked || json.Unmarshal(payload, &of) != nil {
+		return false
+	}
+	if t == opHeld {
+		return of.ID < s.Next
+	}
+	return of.ID < s.NextApproval
+}
+
 // stand applies such a record: the quarantine and the approvals begin anew.
 func (r *replay) stand(record journal.Record) error {
 	var s standing
@@ -70,6 +85,7 @@ func (r *replay) stand(record journal.Record) error {
 		return fmt.Errorf("%w: %w", errOperation, err)
 	}
 	r.stood = r.stood || r.count == 1
+	r.carried = &s
 	r.quarantine, r.approvals, r.detector = quarantine{next: s.Next}, approvals{next: s.NextApproval}, s.Detector
 	return nil
 }
