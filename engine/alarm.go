@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
+
+	"github.com/fdqc-cockpit/fdqc/engine/monitor"
+	"github.com/fdqc-cockpit/fdqc/engine/policy"
 )
 
 // maxCause is the length of the longest cause of an alarm, in bytes: it is
@@ -14,12 +18,16 @@ const maxCause = 1000
 // Alarm is for critical alerts: it puts safe mode on, durably before it
 // answers, and nothing but an operator leaves it, after the quiet period
 // (safety.quiet_period). cause says what happened. Another alarm begins the
-// quiet period anew.
+// quiet period anew; of those that come within a tenth of it (1s to 1m) only
+// this process knows, and their causes are lost.
 //
 // A directory that cannot be written obeys all the same, as long as it is open;
 // the error then says that the alarm is not on the disk.
 func (d *Directory) Alarm(ctx context.Context, cause string) (Levers, error) {
 	cause = strings.ToValidUTF8(cause[:min(len(cause), maxCause)], "")
+	if l, known, err := d.alarmedAgain(ctx); known || err != nil {
+		return l, err
+	}
 	step := alarmStep(cause, "alert", cause)
 	after, err := d.stepLevers(ctx, step)
 	if err != nil && !errors.Is(err, ErrClosed) {
@@ -36,4 +44,41 @@ func (d *Directory) Alarm(ctx context.Context, cause string) (Levers, error) {
 	}
 	d.logger.Error("an alarm put safe mode on", "cause", cause, "stage", after.Stage, "quiet_period", d.config.Safety.QuietPeriod)
 	return after, nil
+}
+
+// alarmedAgain takes note of an alarm that says nothing new.
+func (d *Directory) alarmedAgain(ctx context.Context) (Levers, bool, error) {
+	if err := d.changing.lock(ctx); err != nil {
+		return Levers{}, false, fmt.Errorf("alarm: %w", err)
+	}
+	defer d.changing.unlock() // nobody leaves safe mode meanwhile
+	l, now := d.Levers(), d.now()
+	every := min(max(d.config.Safety.QuietPeriod.Span()/10, time.Second), time.Minute)
+	if since := now.Sub(l.Since); l.Stage != policy.Alarmed || since < 0 || since >= every {
+		return l, false, nil
+	}
+	d.alarmed = now.UTC()
+	return l, true, nil
+}
+
+// lastAlarm moves the time of the last alarm to one that came after it. The
+// caller holds changing.
+func (d *Directory) lastAlarm(l Levers) Levers {
+	if l.Stage == policy.Alarmed && d.alarmed.After(l.Since) {
+		l.Since = d.alarmed
+	}
+	return l
+}
+
+// onCritical has every critical alert be an alarm, and then told to next, which
+// may be nil.
+func (d *Directory) onCritical(next func(monitor.Alert)) func(monitor.Alert) {
+	return func(alert monitor.Alert) {
+		if _, err := d.Alarm(context.Background(), fmt.Sprintf("critical alert: %s: %s", alert.Kind, alert.Message)); err != nil && !errors.Is(err, ErrClosed) {
+			d.logger.Error("a critical alert put safe mode on in this process alone", "error", err)
+		}
+		if next != nil {
+			next(alert)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -171,5 +172,70 @@ func TestNothingIsAllowedUnderStrictLevers(t *testing.T) {
 		if n := allowed(); (n > 0) != c.want {
 			t.Errorf("stage %q: got %d allowed, want some: %t", d.Levers().Stage, n, c.want)
 		}
+	}
+}
+
+// TestAlarmsInARow fill no journal, and the quiet period is that of the last.
+func TestAlarmsInARow(t *testing.T) {
+	config := onDisk(t)
+	clock := newClock()
+	d := directory(t, config, engine.WithClock(clock.now))
+	alarm := func() time.Time {
+		t.Helper()
+		l, err := d.Alarm(t.Context(), "critical alert")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Since
+	}
+	first := alarm()
+	for range 59 {
+		clock.forward(time.Second)
+		if got := alarm(); got != first {
+			t.Fatalf("within a minute: got an alarm of %v in the journal, want %v alone", got, first)
+		}
+	}
+	off := false
+	_, err := d.PullLever(t.Context(), engine.LeverChange{SafeMode: &off})
+	if err == nil || !strings.Contains(err.Error(), "in 15m0s type") {
+		t.Errorf("safe mode off: got %v, want a whole quiet period after the last alarm", err)
+	}
+	clock.forward(2 * time.Second)
+	if got := alarm(); !got.After(first) {
+		t.Errorf("after a minute: got %v in the journal, want a new one", got)
+	}
+	clock.forward(15 * time.Minute)
+	if _, err := d.PullLever(t.Context(), engine.LeverChange{SafeMode: &off}); err != nil {
+		t.Fatal(err)
+	}
+	if alarm(); d.Levers().Stage != policy.Alarmed {
+		t.Errorf("an alarm while supervised: got stage %q", d.Levers().Stage)
+	}
+}
+
+// TestCriticalAlert: the error rate of rows puts safe mode on by itself, and it
+// stays over a restart.
+func TestCriticalAlert(t *testing.T) {
+	config := onDisk(t)
+	config.Monitor.ErrorRate = 0.1
+	e := open(t, config)
+	broken := make([]float32, 80)
+	for i := range broken {
+		broken[i] = float32(math.NaN())
+	}
+	validate(t, e, engine.Batch{Embeddings: broken, Width: 8})
+	for deadline := time.Now().Add(20 * time.Second); e.Directory().Levers().Stage != policy.Alarmed; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("got %+v after rows of which all are errors, want an alarm", e.Directory().Levers())
+		}
+	}
+	if l := e.Directory().Levers(); !strings.Contains(l.Cause, "critical alert: error_rate: High error rate: 1.000") {
+		t.Errorf("got cause %q", l.Cause)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l := directory(t, config, engine.ReadOnly()).Levers(); l.Stage != policy.Alarmed {
+		t.Errorf("after a restart: got %+v, want the alarm", l)
 	}
 }

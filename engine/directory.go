@@ -82,6 +82,8 @@ type Directory struct {
 	guard         guard
 	detectorState []byte
 
+	alarmed time.Time // when an alarm came last that is not in the levers; guarded by changing
+
 	watch *watch // nil: nobody monitors it
 
 	autosave sync.WaitGroup

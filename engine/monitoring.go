@@ -13,7 +13,6 @@ import (
 
 	"github.com/fdqc-cockpit/fdqc/engine/detect"
 	"github.com/fdqc-cockpit/fdqc/engine/monitor"
-	"github.com/fdqc-cockpit/fdqc/engine/policy"
 )
 
 // monitorFolder, in the data directory, keeps alerts and judged outcomes. Its
@@ -133,7 +132,7 @@ func openWatch(d *Directory, o *options) (*watch, error) {
 			Risk: c.Monitor.RiskScore, ErrorRate: c.Monitor.ErrorRate,
 			Utilization: c.Monitor.MemoryUtilization, Consistency: c.Monitor.PatternConsistency,
 		},
-		Hold: c.Alerts.Hold.Span(), Sinks: sinks, Least: least, Grace: c.Alerts.Grace.Span(), OnCritical: w.onCritical(o.onCritical),
+		Hold: c.Alerts.Hold.Span(), Sinks: sinks, Least: least, Grace: c.Alerts.Grace.Span(), OnCritical: d.onCritical(o.onCritical),
 	})
 	if o.registerer != nil {
 		if err := w.Register(o.registerer); err != nil {
@@ -144,28 +143,6 @@ func openWatch(d *Directory, o *options) (*watch, error) {
 	w.stop = stop
 	w.check.Go(func() { w.checks(ctx, c.Monitor.CheckInterval.Span()) })
 	return w, nil
-}
-
-// alarmEvery is how often critical alerts put safe mode on anew, which begins
-// the quiet period again: each is a record in the journal.
-const alarmEvery = time.Minute
-
-// onCritical has a critical alert put safe mode on, and then tells whoever else
-// wants to know.
-func (w *watch) onCritical(also func(monitor.Alert)) func(monitor.Alert) {
-	d := w.directory
-	var last time.Time
-	return func(alert monitor.Alert) {
-		if now := d.now(); d.Levers().Stage != policy.Alarmed || now.Sub(last).Abs() >= alarmEvery {
-			last = now
-			if _, err := d.Alarm(context.Background(), "critical alert: "+alert.Message); err != nil {
-				d.logger.Warn("a critical alert put safe mode on in this process alone", "error", err)
-			}
-		}
-		if also != nil {
-			also(alert)
-		}
-	}
 }
 
 // detectorRules name the rules whose findings are counted.

@@ -260,7 +260,7 @@ func (d *Directory) fits(source *replacementSource) error {
 
 // pull changes the levers for a caller that holds changing.
 func (d *Directory) pull(step leverStep) error {
-	after, err := step(d.Levers(), d.now())
+	after, err := step(d.lastAlarm(d.Levers()), d.now())
 	if err != nil {
 		return err
 	}

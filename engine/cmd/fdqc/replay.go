@@ -28,6 +28,7 @@ what came of them.`,
 		Example: `  fdqc replay --config config.toml --state validator_state.pt --projections projections.pt \
       --input operations.jsonl --output verdicts.jsonl --batch-size 4096 --device cpu`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			// What a detector or an alarm would do is no part of the log.
 			options := []engine.Option{engine.InMemory(), engine.WithStateFile(o.state), engine.WithProjectionsFile(o.projections)}
 			return a.withEngine(c, append(options, engine.WithoutDetector(), engine.WithoutMonitoring()), func(ctx context.Context, s *session) error {
 				return a.replay(ctx, s, o.input, o.output)
