@@ -141,7 +141,7 @@ func TestOperators(t *testing.T) {
 			if r, err = o.Restore(ctx, RestoreRequest{File: r.Checkpoint.Path}); err != nil || r.Checkpoint.Sequence != 7 {
 				t.Errorf("restore of a file: got %+v, %v, want checkpoint 7", r, err)
 			}
-			if s, err := o.Alarm(ctx, AlarmRequest{Cause: "critical alert"}); err != nil || !s.InForce.SafeMode || s.Levers.Cause != "critical alert" || s.Next == nil {
+			if s, err := o.Alarm(ctx, AlarmRequest{Cause: "critical alert"}); err != nil || !s.InForce.SafeMode || s.Levers.Stage != "alarmed" || s.Next == nil {
 				t.Errorf("alarm: got %+v, %v, want safe mode, and what comes next", s, err)
 			}
 			p, err := o.Prune(ctx, PruneRequest{Keep: 2})
