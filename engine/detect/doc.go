@@ -18,9 +18,10 @@
 //   - burst: a source's rows beyond its quota.
 //   - near_copy: adds nothing to a pattern of its side. Only named, and counted
 //     four times against the source's quota.
-//   - drift: moves the mean of the newest rows of its side farther from where
-//     the side was anchored than chance does. 0.1 % of clean rows. The anchor
-//     stays, so going slowly does not help.
+//   - drift: lies farther along the way that the mean of the newest rows of its
+//     side went from where the side was anchored, when that is farther than
+//     chance takes it. At most 0.1 % of clean rows. The anchor stays, so going
+//     slowly does not help.
 //
 // # What is promised
 //

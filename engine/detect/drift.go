@@ -52,9 +52,13 @@ func (w *window) push(row []float32) {
 	}
 }
 
-// drift is how far the mean of a window lies from an anchor now (before) and
-// with a row more (after), and how far chance takes it. ok is false while there
-// are too few rows.
+// drift is how far the mean of a window would lie from an anchor with a row
+// more, how far along the same way the row itself lies, and how far chance takes
+// the mean. ok is false while there are too few rows.
+//
+// Where the mean is farther than the limit only rows that are themselves
+// farther along that way are to be held: without them it goes no farther, and
+// few clean rows are among them.
 //
 // For k independent rows of covariance C the square of the distance between
 // their mean and that of an anchor of m rows is that of a normal vector of
@@ -65,7 +69,7 @@ func (w *window) push(row []float32) {
 // with probability exp(-x) at most (Laurent and Massart, "Adaptive estimation
 // of a quadratic functional by model selection", 2000, lemma 1); |C|, the
 // largest eigenvalue, is at most sqrt(tr C^2).
-func (a *Anchor) drift(w *window, row []float32) (before, after, limit float64, ok bool) {
+func (a *Anchor) drift(w *window, row []float32) (moved, along, limit float64, ok bool) {
 	k := float64(len(w.rows))
 	if k+1 < leastWindow {
 		return 0, 0, 0, false
@@ -76,20 +80,21 @@ func (a *Anchor) drift(w *window, row []float32) (before, after, limit float64, 
 		oldest, more = w.rows[w.next], k
 	}
 	for j, mean := range a.Mean {
-		sum := w.sum[j]
-		b := sum/k - mean
-		sum += float64(row[j])
+		sum := w.sum[j] + float64(row[j])
 		if oldest != nil {
 			sum -= float64(oldest[j])
 		}
-		c := sum/more - mean
-		before += b * b
-		after += c * c
+		off := sum/more - mean
+		moved += off * off
+		along += off * (float64(row[j]) - mean)
+	}
+	if moved = math.Sqrt(moved); moved > 0 {
+		along /= moved
 	}
 	root := math.Sqrt(a.TraceSquare)
 	spread := a.Trace + 2*root*math.Sqrt(driftOdds) + 2*root*driftOdds
 	limit = math.Sqrt((1/more + 1/float64(a.Count)) * spread)
-	return math.Sqrt(before), math.Sqrt(after), limit, true
+	return moved, along, limit, true
 }
 
 // anchored is where a side is now.

@@ -83,9 +83,9 @@ func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
 		add(NearCopy, score(near, same), false, "nearest %s pattern at %.4g (threshold: %.4g)", sideName(which), same, near)
 	}
 	if s.anchor != nil {
-		before, after, limit, ok := s.anchor.drift(&s.window, row.Values)
-		if ok && after > limit && after > before {
-			add(Drift, score(after, limit), true, "mean of the newest %s patterns moved by %.4g (threshold: %.4g)", sideName(which), after, limit)
+		moved, along, limit, ok := s.anchor.drift(&s.window, row.Values)
+		if ok && moved > limit && along > limit {
+			add(Drift, score(moved, limit), true, "mean of the newest %s patterns moved by %.4g (threshold: %.4g), and this one farther", sideName(which), moved, limit)
 		}
 	}
 	return findings, nil
@@ -132,7 +132,7 @@ func (b *Batch) nearest(row *Row) (same, other float64) {
 	}
 	other = min(other, across.nearest(row.Values, radius))
 	if other < radius {
-		return own.nearest(row.Values, same), other
+		return min(same, own.nearest(row.Values, same)), other
 	}
 	within := math.Nextafter(max(b.tx.d.sides[which].near(), math.SmallestNonzeroFloat32), math.Inf(1))
 	return min(same, own.nearest(row.Values, min(same, within))), other

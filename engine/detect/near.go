@@ -66,11 +66,11 @@ func (s *near) remove(id int64, row []float32) {
 	}
 }
 
-// nearest is the distance to the nearest row, or bound when none is nearer; a
-// bound above 0 whose square is, too.
+// nearest is the distance to the nearest row that is nearer than a bound (0 or
+// above 0 with its square), +Inf when there is none.
 func (s *near) nearest(row []float32, bound float64) float64 {
 	if len(s.chunks) == 0 || !(bound > 0) {
-		return bound
+		return math.Inf(1)
 	}
 	key := row[s.column]
 	first := s.chunk(key)
@@ -94,15 +94,20 @@ func (s *near) nearest(row []float32, bound float64) float64 {
 		}
 		for ; i >= 0; i-- {
 			if far := float64(chunk[i].key) - float64(key); far*far >= best {
-				return rootBelow(best, bound)
+				return below(best, bound)
 			}
 			best = min(best, squareWithin(row, chunk[i].row, best))
 		}
 	}
-	return rootBelow(best, bound)
+	return below(best, bound)
 }
 
-func rootBelow(square, bound float64) float64 { return min(bound, math.Sqrt(square)) }
+func below(square, bound float64) float64 {
+	if root := math.Sqrt(square); root < bound {
+		return root
+	}
+	return math.Inf(1)
+}
 
 // squareWithin is the squared distance of two rows, or something at least
 // `within` when it is as much.

@@ -88,9 +88,11 @@ func TestNearestOfATransaction(t *testing.T) {
 			}
 			probe := row()
 			bound := []float64{0, 1e-9, 3, 30, math.Inf(1)}[random.IntN(5)]
-			want := bound
+			want := math.Inf(1)
 			for _, p := range rows {
-				want = min(want, math.Sqrt(squareWithin(probe, p.row, math.Inf(1))))
+				if d := math.Sqrt(squareWithin(probe, p.row, math.Inf(1))); d < bound {
+					want = min(want, d)
+				}
 			}
 			if got := index.nearest(probe, bound); got != want {
 				t.Fatalf("n %d, step %d, %d rows, bound %v: got %v, want %v", n, step, len(rows), bound, got, want)
