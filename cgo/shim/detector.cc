@@ -9,7 +9,6 @@
 #include <ATen/ops/linalg_cholesky_ex.h>
 #include <ATen/ops/linalg_solve_triangular.h>
 #include <ATen/ops/median.h>
-#include <ATen/ops/where.h>
 
 #include <algorithm>
 #include <cmath>
@@ -53,14 +52,13 @@ void doubles_out(const at::Tensor& from, double* to) {
   std::copy_n(host.const_data_ptr<double>(), host.numel(), to);
 }
 
-// The inverse of the lower Cholesky factor of a matrix, [n, n].
-at::Tensor inverse_factor(const at::Tensor& matrix) {
-  const auto [lower, info] = at::linalg_cholesky_ex(matrix);
+// The lower Cholesky factor of a covariance, [n, n].
+at::Tensor lower_factor(const at::Tensor& covariance) {
+  const auto [lower, info] = at::linalg_cholesky_ex(covariance);
   if (info.item<int>() != 0) {
     throw std::runtime_error("fit: the covariance is not positive definite");
   }
-  return at::linalg_solve_triangular(
-      lower, at::eye(matrix.size(0), matrix.options()), /*upper=*/false);
+  return lower;
 }
 
 // ||factor row||^2 for each of centred rows, [count].
@@ -96,13 +94,15 @@ Fit fit(const at::Tensor& rows) {
   const auto center = std::get<0>(at::median(rows, 0));
   const at::Tensor far = (rows - center).square().sum(1);
   const int64_t least = std::max<int64_t>(2, (3 * count + 3) / 4);
-  const at::Tensor kept = far <= std::get<0>(at::kthvalue(far, least));
-  const at::Tensor weight = kept.to(at::kDouble);
-  const double h = weight.sum().item<double>(), p = static_cast<double>(n);
-  const at::Tensor location = weight.unsqueeze(0).mm(rows).squeeze(0) / h;
-  const at::Tensor centred = rows - location;
-  const at::Tensor sample =
-      centred.t().mm(centred * weight.unsqueeze(1)) / h;
+  const at::Tensor is_kept = far <= std::get<0>(at::kthvalue(far, least));
+  const at::Tensor kept = is_kept.nonzero().squeeze(1);
+  const at::Tensor rest = is_kept.logical_not().nonzero().squeeze(1);
+  const double h = static_cast<double>(kept.size(0));
+  const double p = static_cast<double>(n);
+  at::Tensor near = rows.index_select(0, kept);
+  const at::Tensor location = near.mean(0);
+  near = near - location;
+  const at::Tensor sample = near.t().mm(near) / h;
   const double trace = sample.trace().item<double>();
   const double square = sample.square().sum().item<double>();
   // The fit of rows that are all the same measures plain distance.
@@ -114,14 +114,20 @@ Fit fit(const at::Tensor& rows) {
                 : 1;
   const at::Tensor target = at::eye(n, rows.options()) * (rho * mean);
   const at::Tensor covariance = sample * (1 - rho) + target;
-  const at::Tensor factor = inverse_factor(covariance);
+  const at::Tensor factor = at::linalg_solve_triangular(
+      lower_factor(covariance), at::eye(n, rows.options()), /*upper=*/false);
   const double more = h / (h - 1), g = (1 - rho) * more / (h - 1);
-  const at::Tensor without = inverse_factor(sample * ((1 - rho) * more) + target);
-  const at::Tensor q = squares(centred, without);
+  const at::Tensor without =
+      lower_factor(sample * ((1 - rho) * more) + target);
+  const at::Tensor q =
+      at::linalg_solve_triangular(without, near.t(), /*upper=*/false)
+          .square()
+          .sum(0);
+  at::Tensor left = at::empty({count}, rows.options());
   // 1 - g q is positive but for rounding.
-  const at::Tensor left =
-      at::where(kept, q * (more * more) / (1 - g * q).clamp_min(0),
-                squares(centred, factor));
+  left.index_copy_(0, kept, q * (more * more) / (1 - g * q).clamp_min(0));
+  left.index_copy_(
+      0, rest, squares(rows.index_select(0, rest) - location, factor));
   return {location, factor, left.sqrt(), trace,
           covariance.square().sum().item<double>()};
 }

@@ -93,8 +93,8 @@ func TestCleanGaussianRowsAreHeldAsPromised(t *testing.T) {
 		n, memory, times int
 		decay            float64
 	}{
-		{8, 50, 40, 0}, {8, 200, 10, 0.5}, {8, 1000, 3, 1}, {32, 50, 40, 0.5}, {32, 300, 8, 0}, {128, 60, 20, 0.5}, {128, 400, 4, 0.5},
-		{384, 100, 8, 0.5}, {384, 800, 1, 0}, {768, 150, 3, 0.5}, {768, 800, 1, 0.5},
+		{8, 50, 30, 0}, {8, 200, 10, 0.5}, {8, 1000, 2, 1}, {32, 50, 20, 0.5}, {32, 300, 5, 0}, {128, 60, 10, 0.5}, {128, 400, 2, 0.5},
+		{384, 100, 4, 0.5}, {384, 600, 1, 0}, {768, 120, 2, 0.5}, {768, 500, 1, 0.5},
 	} {
 		var got counts
 		for turn := range c.times {
@@ -201,9 +201,9 @@ func TestCleanRealRowsAreHeldAsPromised(t *testing.T) {
 		part  float64 // becomes the memory
 		times int
 	}{
-		{"detector.json", kitRows(t), 0.8, 60},
-		{"MiniLM", actions(t, 384, 0), 0.8, 20}, {"MiniLM", actions(t, 384, 0), 0.5, 10},
-		{"MiniLM, random projection", actions(t, 8, 1), 0.8, 60}, {"MiniLM, random projection", actions(t, 8, 2), 0.5, 30},
+		{"detector.json", kitRows(t), 0.8, 40},
+		{"MiniLM", actions(t, 384, 0), 0.8, 10}, {"MiniLM", actions(t, 384, 0), 0.5, 5},
+		{"MiniLM, random projection", actions(t, 8, 1), 0.8, 40}, {"MiniLM, random projection", actions(t, 8, 2), 0.5, 20},
 	} {
 		var got counts
 		n := len(c.rows[0].row)
@@ -242,7 +242,7 @@ func TestLimitsStayOverGenerations(t *testing.T) {
 	for _, c := range []struct {
 		n, memory, generations int
 		restart                bool
-	}{{8, 400, 20, false}, {8, 400, 20, true}, {64, 300, 12, false}} {
+	}{{8, 400, 12, false}, {8, 400, 12, true}, {64, 300, 6, false}} {
 		random := rand.New(rand.NewPCG(21, uint64(c.n)))
 		config := DefaultConfig()
 		config.Width = c.n

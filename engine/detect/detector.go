@@ -117,14 +117,14 @@ func (d *Detector) Refit(ctx context.Context) error {
 	return nil
 }
 
-// due says whether a side has to be fitted: an eighth of it changed, or its
+// due says whether a side has to be fitted: a quarter of it changed, or its
 // limits are of another memory.
 func (d *Detector) due(which int) bool {
 	s := d.sides[which]
 	if s.columns.count < d.config.least() {
 		return false
 	}
-	return s.fit == nil || max(s.added, s.evicted) >= max(8, s.fit.count/8) || !d.limited(which)
+	return s.fit == nil || max(s.added, s.evicted) >= max(8, s.fit.count/4) || !d.limited(which)
 }
 
 // refit fits a side that has rows enough.

@@ -67,12 +67,13 @@ func (d *Detector) limited(which int) bool {
 func (d *Detector) fitted(ctx context.Context, which int) (*fit, *Limits, error) {
 	own, other := d.sides[which], d.sides[1-which]
 	width := d.config.Width
-	rows, others := own.sample.shuffled(width), other.sample.shuffled(width)
-	count := len(own.sample.rows)
+	rows, count := own.sample.shuffled(width), len(own.sample.rows)
 	share := float64(d.below) / math.MaxUint64 // of the memory in the sample
 	// A limit of a share of closeShare * share is taken from these.
+	var others []float32
 	queries := 0
-	if !d.limited(which) && len(others) > 0 {
+	if !d.limited(which) && len(other.sample.rows) > 0 {
+		others = other.sample.shuffled(width)
 		queries = int(min(mostQueries/share, float64(count)))
 	}
 	f := &fit{

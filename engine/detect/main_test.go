@@ -23,7 +23,7 @@ func (c native) DetectorDistances(ctx context.Context, n int, location, factor [
 	return c.Library.DetectorDistances(ctx, torch.CPU, n, location, factor, rows, out)
 }
 
-var opened = sync.OnceValues(func() (*torch.Library, error) { return torch.Open(torch.Options{Threads: 2}) })
+var opened = sync.OnceValues(func() (*torch.Library, error) { return torch.Open(torch.Options{Threads: 1}) })
 
 func shim(t testing.TB) native {
 	t.Helper()
