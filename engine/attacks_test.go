@@ -19,12 +19,14 @@ import (
 // world is what attacks are tried on: a clean memory to begin with, clean
 // outcomes to come, and risky actions that nobody recorded.
 type world struct {
-	name     string
-	width    int
-	capacity int
-	seed     []engine.Outcome
-	fresh    func(*rand.Rand) engine.Outcome // a clean outcome to come
-	held     [][]float32                     // risky actions to be judged
+	name  string
+	width int
+	seed  []engine.Outcome
+	fresh func(*rand.Rand) engine.Outcome // a clean outcome to come
+	// Risky actions to be judged: held[:unknown] are of kinds that no outcome
+	// ever told of.
+	held    [][]float32
+	unknown int
 }
 
 // clusters are kinds of actions, each a cloud of rows.
@@ -49,7 +51,7 @@ func clusters() *world {
 		k := random.IntN(kinds)
 		return engine.Outcome{Embedding: row(random, k), IsSafe: k%3 != 0}
 	}
-	w := &world{name: "12 kinds of actions, n = 8", width: n, capacity: 500, fresh: fresh}
+	w := &world{name: "12 kinds of actions, n = 8", width: n, fresh: fresh}
 	for range 600 {
 		w.seed = append(w.seed, fresh(random))
 	}
@@ -76,7 +78,7 @@ func embedded(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{name: "actions by MiniLM, n = 384", width: n, capacity: 500}
+	w := &world{name: "actions by MiniLM, n = 384", width: n}
 	groups := map[int]bool{} // risky ones that are kept back
 	var known []engine.Outcome
 	var risky [][]float32
@@ -108,11 +110,12 @@ func embedded(t testing.TB) *world {
 		o.Embedding = paraphrase(random, o.Embedding)
 		return o
 	}
+	w.unknown = len(w.held)
 	random := rand.New(rand.NewPCG(32, 1))
-	for range 600 {
+	for range 400 {
 		w.seed = append(w.seed, w.fresh(random))
 	}
-	for i := range 80 {
+	for i := range 60 {
 		w.held = append(w.held, paraphrase(random, risky[i%len(risky)]))
 	}
 	return w
@@ -167,14 +170,16 @@ const attacker = "agent-7"
 // attack is a way to poison a memory: the outcomes that come after the clean
 // ones, the attacker's among them.
 type attack struct {
-	name   string
-	stream func(w *world, random *rand.Rand) []engine.Outcome
+	name     string
+	capacity int // of the memory
+	quota    int // of a source in the window, in which all of it happens
+	stream   func(w *world, random *rand.Rand) []engine.Outcome
 }
 
 func attacks() []attack {
 	flips := func(share float64) attack {
-		return attack{fmt.Sprintf("labels flipped, %g %%", 100*share), func(w *world, random *rand.Rand) (out []engine.Outcome) {
-			for range 800 {
+		return attack{fmt.Sprintf("labels flipped, %g %%", 100*share), 2000, 1000, func(w *world, random *rand.Rand) (out []engine.Outcome) {
+			for range 500 {
 				o := w.fresh(random)
 				if random.Float64() < share {
 					o.IsSafe, o.Source = !o.IsSafe, attacker
@@ -193,18 +198,18 @@ func attacks() []attack {
 	}
 	return []attack{
 		flips(0.01), flips(0.05), flips(0.20),
-		{"slow drift", func(w *world, random *rand.Rand) []engine.Outcome {
+		{"slow drift", 2000, 1000, func(w *world, random *rand.Rand) []engine.Outcome {
 			// All safe rows creep towards the risky ones, 2 % of the way at a time.
 			var rows [][]float32
 			for step := range 50 {
-				for range 12 {
+				for range 8 {
 					to := w.held[random.IntN(len(w.held))]
 					rows = append(rows, between(w.nearestSafe(to), to, float64(step+1)/50))
 				}
 			}
 			return mixed(w, random, rows, true)
 		}},
-		{"single target (a walk to each)", func(w *world, random *rand.Rand) []engine.Outcome {
+		{"single target (a walk to each)", 2000, 1000, func(w *world, random *rand.Rand) []engine.Outcome {
 			var rows [][]float32
 			for i := 0; i < len(w.held); i += 5 {
 				from := w.nearestSafe(w.held[i])
@@ -214,11 +219,11 @@ func attacks() []attack {
 			}
 			return mixed(w, random, rows, true)
 		}},
-		{"duplicates (the risky side is pushed out)", func(w *world, random *rand.Rand) []engine.Outcome {
+		{"duplicates (the risky side is pushed out)", 250, 100, func(w *world, random *rand.Rand) []engine.Outcome {
 			var rows [][]float32
 			for _, o := range w.seed {
 				if !o.IsSafe {
-					for range 700 {
+					for range 400 {
 						rows = append(rows, o.Embedding)
 					}
 					break
@@ -235,13 +240,18 @@ func attacks() []attack {
 
 // outcomeOf is what an attack came to.
 type outcomeOf struct {
-	before, after int // risky actions approved
-	targets       int // of those, not approved before: what an attack can gain
-	clean, lost   int // clean outcomes that came, and of them held
+	before      int    // risky actions approved
+	after       [2]int // and approved because of the attack: of known kinds, of unknown
+	targets     [2]int // that were not approved before
+	clean, lost int    // clean outcomes that came, and of them held
 }
 
-func (o *outcomeOf) success() float64 {
-	return 100 * float64(o.after) / float64(max(1, o.targets))
+func (o *outcomeOf) success() string {
+	out := fmt.Sprintf("%.1f %%", 100*float64(o.after[0])/float64(max(1, o.targets[0])))
+	if o.targets[1] > 0 {
+		out += fmt.Sprintf(" (%.1f %%)", 100*float64(o.after[1])/float64(o.targets[1]))
+	}
+	return out
 }
 
 func (o *outcomeOf) held() float64 { return 100 * float64(o.lost) / float64(max(1, o.clean)) }
@@ -252,7 +262,8 @@ func attacked(t *testing.T, w *world, a attack, mode string) outcomeOf {
 	config := inMemory(w.width)
 	config.Persistence.Dir = filepath.Join(t.TempDir(), "data")
 	config.Persistence.JournalSync = "never"
-	config.Memory.Capacity = w.capacity
+	config.Memory.Capacity = a.capacity
+	config.Detector.SourceQuota = a.quota
 	var options []engine.Option
 	if mode == "" {
 		options = append(options, engine.WithoutDetector())
@@ -281,7 +292,18 @@ func attacked(t *testing.T, w *world, a attack, mode string) outcomeOf {
 		return out
 	}
 	before := approved()
-	got := outcomeOf{before: len(before), targets: len(w.held) - len(before)}
+	got := outcomeOf{before: len(before)}
+	kind := func(i int) int {
+		if i < w.unknown {
+			return 1
+		}
+		return 0
+	}
+	for i := range w.held {
+		if !before[i] {
+			got.targets[kind(i)]++
+		}
+	}
 	stream := a.stream(w, rand.New(rand.NewPCG(33, 1)))
 	for from := 0; from < len(stream); from += 20 {
 		some := stream[from:min(from+20, len(stream))]
@@ -297,13 +319,15 @@ func attacked(t *testing.T, w *world, a attack, mode string) outcomeOf {
 	}
 	for i := range approved() {
 		if !before[i] {
-			got.after++
+			got.after[kind(i)]++
 		}
 	}
 	return got
 }
 
-// What attacks gain, and what the defence costs.
+// What attacks gain, and what the defence costs. Of kinds of risky actions that
+// no outcome ever told of nobody can say that calling something near them safe
+// is wrong; what attacks gain there is in brackets, and nothing is promised.
 func TestAttacks(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("| memory | attack | approved before | off | reference | calibrated | clean held: reference | calibrated |\n|---|---|---|---|---|---|---|---|\n")
@@ -312,8 +336,15 @@ func TestAttacks(t *testing.T) {
 			off := attacked(t, w, a, "")
 			reference := attacked(t, w, a, detect.Reference)
 			calibrated := attacked(t, w, a, detect.Calibrated)
-			fmt.Fprintf(&table, "| %s | %s | %d of %d | %.1f %% | %.1f %% | %.1f %% | %.1f %% | %.1f %% |\n", w.name, a.name, off.before, len(w.held),
+			fmt.Fprintf(&table, "| %s | %s | %d of %d | %s | %s | %s | %.1f %% | %.1f %% |\n", w.name, a.name, off.before, len(w.held),
 				off.success(), reference.success(), calibrated.success(), reference.held(), calibrated.held())
+			if 10*calibrated.after[0] > off.after[0] {
+				t.Errorf("%s, %s: got %d risky actions approved, %d without a detector, want at most a tenth", w.name, a.name, calibrated.after[0], off.after[0])
+			}
+			// Three standard deviations, of as many outcomes as there are.
+			if most := 7 + 300*math.Sqrt(0.07*0.93/float64(calibrated.clean)); calibrated.held() > most {
+				t.Errorf("%s, %s: got %.1f %% of %d clean outcomes held, want at most %.1f %%", w.name, a.name, calibrated.held(), calibrated.clean, most)
+			}
 		}
 	}
 	t.Logf("attack success (risky actions that are approved because of it), and clean outcomes held:\n%s", table.String())

@@ -19,9 +19,9 @@
 //   - near_copy: adds nothing to a pattern of its side. Only named, and counted
 //     four times against the source's quota.
 //   - drift: lies farther along the way that the mean of the newest rows of its
-//     side went from where the side was anchored, when that is farther than
-//     chance takes it. At most 0.1 % of clean rows. The anchor stays, so going
-//     slowly does not help.
+//     side, and of its source, went from where the side was anchored, when that
+//     is farther than chance takes it. At most 0.1 % of clean rows. The anchor
+//     stays, so going slowly does not help.
 //
 // # What is promised
 //

@@ -19,46 +19,74 @@ const (
 
 // window is the newest rows of a side since it was anchored.
 type window struct {
-	rows [][]float32 // at most windowRows, a ring
+	rows []windowRow // at most windowRows, a ring
 	next int
 	sum  []float64 // [width]
+}
+
+type windowRow struct {
+	values []float32
+	source string // "" also after a restart
 }
 
 func (w *window) clone() window {
 	return window{slices.Clone(w.rows), w.next, slices.Clone(w.sum)}
 }
 
-func (w *window) push(row []float32) {
+func (w *window) push(r windowRow) {
 	if len(w.rows) < windowRows {
-		w.rows = append(w.rows, row)
+		w.rows = append(w.rows, r)
 	} else {
-		for j, v := range w.rows[w.next] {
+		for j, v := range w.rows[w.next].values {
 			w.sum[j] -= float64(v)
 		}
-		w.rows[w.next] = row
+		w.rows[w.next] = r
 	}
-	for j, v := range row {
+	for j, v := range r.values {
 		w.sum[j] += float64(v)
 	}
-	if w.next = (w.next + 1) % windowRows; w.next != 0 {
-		return
-	}
-	// Once a round the sum is made anew, so that rounding does not add up.
-	clear(w.sum)
-	for _, r := range w.rows {
-		for j, v := range r {
-			w.sum[j] += float64(v)
-		}
+	if w.next = (w.next + 1) % windowRows; w.next == 0 {
+		// Once a round the sum is made anew, so that rounding does not add up.
+		w.sum, _ = w.of(func(windowRow) bool { return true })
 	}
 }
 
-// drift is how far the mean of a window would lie from an anchor with a row
-// more, how far along the same way the row itself lies, and how far chance takes
-// the mean. ok is false while there are too few rows.
-//
-// Where the mean is farther than the limit only rows that are themselves
-// farther along that way are to be held: without them it goes no farther, and
-// few clean rows are among them.
+// of is the sum of some rows, and how many they are.
+func (w *window) of(some func(windowRow) bool) (sum []float64, count int) {
+	sum = make([]float64, len(w.sum))
+	for _, r := range w.rows {
+		if !some(r) {
+			continue
+		}
+		count++
+		for j, v := range r.values {
+			sum[j] += float64(v)
+		}
+	}
+	return sum, count
+}
+
+// drifts says whether a row is to be held for how far the mean of the window is
+// from the anchor, and how far chance takes it. That the mean is beyond the
+// limit is not enough: the row must itself lie beyond it along the same way, and
+// so must the mean of what its source brought. Without such rows the mean goes
+// no farther, and few clean rows are among them.
+func (a *Anchor) drifts(w *window, row *Row) (moved, limit float64, drifts bool) {
+	if len(w.rows)+1 < leastWindow {
+		return 0, 0, false
+	}
+	moved, along, limit := a.moved(w.sum, len(w.rows), row.Values)
+	if moved <= limit || along <= limit {
+		return moved, limit, false
+	}
+	sum, count := w.of(func(r windowRow) bool { return r.source == row.Source })
+	own, _, ownLimit := a.moved(sum, count, row.Values)
+	return moved, limit, own > ownLimit || count+1 < leastWindow
+}
+
+// moved is how far the mean of rows, of which there are the sum and the count,
+// and one more lies from the anchor, how far along the same way that one lies,
+// and how far chance takes the mean.
 //
 // For k independent rows of covariance C the square of the distance between
 // their mean and that of an anchor of m rows is that of a normal vector of
@@ -69,22 +97,10 @@ func (w *window) push(row []float32) {
 // with probability exp(-x) at most (Laurent and Massart, "Adaptive estimation
 // of a quadratic functional by model selection", 2000, lemma 1); |C|, the
 // largest eigenvalue, is at most sqrt(tr C^2).
-func (a *Anchor) drift(w *window, row []float32) (moved, along, limit float64, ok bool) {
-	k := float64(len(w.rows))
-	if k+1 < leastWindow {
-		return 0, 0, 0, false
-	}
-	var oldest []float32
-	more := k + 1
-	if len(w.rows) == windowRows {
-		oldest, more = w.rows[w.next], k
-	}
+func (a *Anchor) moved(sum []float64, count int, row []float32) (moved, along, limit float64) {
+	k := float64(count + 1)
 	for j, mean := range a.Mean {
-		sum := w.sum[j] + float64(row[j])
-		if oldest != nil {
-			sum -= float64(oldest[j])
-		}
-		off := sum/more - mean
+		off := (sum[j]+float64(row[j]))/k - mean
 		moved += off * off
 		along += off * (float64(row[j]) - mean)
 	}
@@ -93,8 +109,7 @@ func (a *Anchor) drift(w *window, row []float32) (moved, along, limit float64, o
 	}
 	root := math.Sqrt(a.TraceSquare)
 	spread := a.Trace + 2*root*math.Sqrt(driftOdds) + 2*root*driftOdds
-	limit = math.Sqrt((1/more + 1/float64(a.Count)) * spread)
-	return moved, along, limit, true
+	return moved, along, math.Sqrt((1/k + 1/float64(a.Count)) * spread)
 }
 
 // anchored is where a side is now.

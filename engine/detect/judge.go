@@ -83,8 +83,7 @@ func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
 		add(NearCopy, score(near, same), false, "nearest %s pattern at %.4g (threshold: %.4g)", sideName(which), same, near)
 	}
 	if s.anchor != nil {
-		moved, along, limit, ok := s.anchor.drift(&s.window, row.Values)
-		if ok && moved > limit && along > limit {
+		if moved, limit, drifts := s.anchor.drifts(&s.window, row); drifts {
 			add(Drift, score(moved, limit), true, "mean of the newest %s patterns moved by %.4g (threshold: %.4g), and this one farther", sideName(which), moved, limit)
 		}
 	}

@@ -132,7 +132,7 @@ func (d *Detector) loaded(p Patterns, known *SideState) *side {
 	}
 	slices.SortFunc(since, func(a, b int) int { return cmp.Compare(p.IDs[a], p.IDs[b]) })
 	for _, i := range since[max(0, len(since)-windowRows):] {
-		s.window.push(slices.Clone(p.Rows[i*p.Stride:][:width]))
+		s.window.push(windowRow{values: slices.Clone(p.Rows[i*p.Stride:][:width])})
 	}
 	return s
 }

@@ -154,7 +154,7 @@ func (b *Batch) Store(i int, id int64) {
 	s.added++
 	s.lastID = id
 	if s.anchor != nil {
-		s.window.push(values)
+		s.window.push(windowRow{values, row.Source})
 	}
 	if belongs(id, d.below) {
 		s.sample.add(sampled{id, values})
