@@ -331,7 +331,11 @@ func attacked(t *testing.T, w *world, a attack, mode string) outcomeOf {
 func TestAttacks(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("| memory | attack | approved before | off | reference | calibrated | clean held: reference | calibrated |\n|---|---|---|---|---|---|---|---|\n")
-	for _, w := range []*world{clusters(), embedded(t)} {
+	worlds := []*world{clusters()}
+	if !testing.Short() {
+		worlds = append(worlds, embedded(t))
+	}
+	for _, w := range worlds {
 		for _, a := range attacks() {
 			off := attacked(t, w, a, "")
 			reference := attacked(t, w, a, detect.Reference)

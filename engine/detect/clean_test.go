@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -86,6 +87,17 @@ func (c *counts) expectClean(t *testing.T, name string, draws int) {
 	}
 }
 
+// times multiplies how often rows are drawn: -args -times 20 makes the tables
+// that are worth quoting.
+var times = flag.Int("times", 1, "draw clean rows so many times as often")
+
+func turns(of int) int {
+	if testing.Short() {
+		return max(1, of/10)
+	}
+	return *times * of
+}
+
 func TestCleanGaussianRowsAreHeldAsPromised(t *testing.T) {
 	computer := shim(t)
 	var table strings.Builder
@@ -96,8 +108,11 @@ func TestCleanGaussianRowsAreHeldAsPromised(t *testing.T) {
 		{8, 50, 30, 0}, {8, 200, 10, 0.5}, {8, 1000, 2, 1}, {32, 50, 20, 0.5}, {32, 300, 5, 0}, {128, 60, 10, 0.5}, {128, 400, 2, 0.5},
 		{384, 100, 4, 0.5}, {384, 600, 1, 0}, {768, 120, 2, 0.5}, {768, 500, 1, 0.5},
 	} {
+		if testing.Short() && c.n*c.memory > 10_000 {
+			continue
+		}
 		var got counts
-		for turn := range c.times {
+		for turn := range turns(c.times) {
 			random := rand.New(rand.NewPCG(uint64(turn), uint64(1000*c.n+c.memory)))
 			apart := 2 * random.Float64()
 			safe, unsafe := newGaussian(random, c.n, c.decay, apart), newGaussian(random, c.n, c.decay, apart)
@@ -113,7 +128,7 @@ func TestCleanGaussianRowsAreHeldAsPromised(t *testing.T) {
 		}
 		name := fmt.Sprintf("Gaussian, spectrum 1/k^%g | %d | %d", c.decay, c.n, c.memory)
 		fmt.Fprintf(&table, "| %s %s\n", name, &got)
-		got.expectClean(t, name, 2*c.times*c.memory)
+		got.expectClean(t, name, 2*turns(c.times)*c.memory)
 	}
 	t.Logf("clean rows held, sensitivity 0.95:\n%s\n%s", cleanHead, table.String())
 }
@@ -208,7 +223,7 @@ func TestCleanRealRowsAreHeldAsPromised(t *testing.T) {
 		var got counts
 		n := len(c.rows[0].row)
 		var sides [2]int
-		for turn := range c.times {
+		for turn := range turns(c.times) {
 			random := rand.New(rand.NewPCG(uint64(turn), 7))
 			config := DefaultConfig()
 			config.Width = n
@@ -243,6 +258,9 @@ func TestLimitsStayOverGenerations(t *testing.T) {
 		n, memory, generations int
 		restart                bool
 	}{{8, 400, 12, false}, {8, 400, 12, true}, {64, 300, 6, false}} {
+		if testing.Short() {
+			c.generations = 4
+		}
 		random := rand.New(rand.NewPCG(21, uint64(c.n)))
 		config := DefaultConfig()
 		config.Width = c.n

@@ -113,8 +113,7 @@ func (d *Detector) fitted(ctx context.Context, which int) (*fit, *Limits, error)
 // ratioOf compares the distances to the nearest pattern of a row's own side and
 // of the other: large for a contradiction.
 func ratioOf(same, other float64) float64 {
-	switch {
-	case same == other: // both 0: it is on both sides already
+	if same == other { // both 0: it is on both sides already
 		return 1
 	}
 	return score(same, other)
