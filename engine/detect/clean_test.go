@@ -259,7 +259,7 @@ func TestLimitsStayOverGenerations(t *testing.T) {
 		restart                bool
 	}{{8, 400, 12, false}, {8, 400, 12, true}, {64, 300, 6, false}} {
 		if testing.Short() {
-			c.generations = 4
+			c.generations, c.memory = 3, 200
 		}
 		random := rand.New(rand.NewPCG(21, uint64(c.n)))
 		config := DefaultConfig()

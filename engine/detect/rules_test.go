@@ -299,21 +299,21 @@ func btoi(b bool) int {
 // Clean rows, each a little farther along than the one before: the side's mean
 // goes no farther than the limit, also over restarts.
 func TestSlowDriftIsBounded(t *testing.T) {
-	m, safe, _, at := blobs(t, DefaultConfig(), 1100, 1100)
+	m, safe, _, at := blobs(t, DefaultConfig(), 400, 400)
 	start := m.d.sides[0].columns.means()
 	spread := math.Sqrt(m.d.sides[0].columns.trace())
 	moved := func() float64 { return math.Sqrt(square(m.d.sides[0].columns.means(), start)) }
 	held := 0
-	for i := range 5000 {
+	for i := range 2000 {
 		row := safe.row()
 		for j := range row {
-			row[j] += float32(0.0005 * float64(i))
+			row[j] += float32(0.00125 * float64(i))
 		}
 		found := m.record([]outcome{{row, true, ""}}, 1, false)[0]
 		if has(found, Drift) {
 			held++
 		}
-		if i%1000 == 999 {
+		if i%500 == 499 {
 			state := m.d.State()
 			m.d = detector(t, m.d.config, naive{}, at)
 			if err := m.d.Restore(state); err != nil {
@@ -322,8 +322,8 @@ func TestSlowDriftIsBounded(t *testing.T) {
 			m.fill(nil, nil)
 		}
 	}
-	// 5,000 steps would have moved it by 2.5 a column, 5 in all.
-	if got := moved(); got > 0.35*spread || held < 1000 {
+	// 2,000 steps would have moved it by 2.5 a column, 5 in all.
+	if got := moved(); got > 0.35*spread || held < 500 {
 		t.Errorf("got a mean that moved by %.3f of a spread of %.3f, %d held, want at most 0.35 of it and most held", got, spread, held)
 	}
 	m.d.Reanchor()

@@ -10,7 +10,7 @@ import (
 func TestSampleOfALargeMemory(t *testing.T) {
 	config := DefaultConfig()
 	config.Width = 2
-	d := detector(t, config, naive{}, newClock())
+	d := detector(t, config, idle{}, newClock()) // no fit of it is needed
 	m := newMemory(t, d, 30_000)
 	random := rand.New(rand.NewPCG(1, 1))
 	row := func() []float32 { return []float32{random.Float32(), random.Float32()} }
@@ -18,7 +18,6 @@ func TestSampleOfALargeMemory(t *testing.T) {
 	for range 20_000 {
 		safe = append(safe, row())
 	}
-	d.computer = &broken{} // no fit of it is needed
 	m.sides[0] = nil
 	m.fill(safe, nil)
 	for range 40 {
