@@ -31,9 +31,10 @@ type AuditReport struct {
 // VerifyAudit reads the whole audit log of a data directory, checks it, and
 // compares it with the manifests of all checkpoints and with the journal. It
 // needs no lock and changes nothing. A log that no checkpoint knows of may be
-// absent. What does not verify is a *VerificationError around an
+// absent. kept are further heads that the log must contain, kept elsewhere. What
+// does not verify is a *VerificationError around an
 // *audit.DamageError or *audit.TrustError that names the entry.
-func VerifyAudit(c Config, logger hclog.Logger) (AuditReport, error) {
+func VerifyAudit(c Config, logger hclog.Logger, kept ...audit.Known) (AuditReport, error) {
 	var report AuditReport
 	c, k, err := readingKeys(c, logger)
 	if err != nil {
@@ -50,7 +51,7 @@ func VerifyAudit(c Config, logger hclog.Logger) (AuditReport, error) {
 		return report, err
 	}
 	known := auditHeads(list)
-	report.Report, err = audit.Verify(auditOptions(&c, k, time.Now), known...)
+	report.Report, err = audit.Verify(auditOptions(&c, k, time.Now), append(known, kept...)...)
 	if err != nil {
 		return report, verification(err)
 	}
@@ -79,7 +80,7 @@ func VerifyAudit(c Config, logger hclog.Logger) (AuditReport, error) {
 func journalCut(c *Config, have, audited int64) error {
 	return &VerificationError{
 		File: filepath.Join(c.Persistence.Dir, journalFolder),
-		Err:  fmt.Errorf("it ends with record %d, the audit log knows it up to %d: its end was cut", have, audited),
+		Err:  fmt.Errorf("it ends with record %d, the audit log knows it up to %d: its end was cut; see fdqc audit show --last 20, and to go on without it: fdqc audit restart", have, audited),
 	}
 }
 

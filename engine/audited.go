@@ -17,6 +17,7 @@ import (
 const (
 	eventOpened   = "opened"   // a writer opened the directory
 	eventClosed   = "closed"   // and closed it in order
+	eventRestart  = "restart"  // an operator gave up a damaged log
 	eventSettings = "settings" // the configuration or the key is not what the writer before had
 	eventPatterns = "patterns" // outcomes became patterns, importances changed
 	eventCapacity = "capacity" // the memory's capacity changed

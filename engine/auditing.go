@@ -172,7 +172,7 @@ func (d *Directory) openAudit(from journal.Position, checkpoint int64) (before a
 	log, report, err := audit.Open(auditOptions(&d.config, d.keys, d.now), audit.Head{Journal: from.Sequence, Checkpoint: checkpoint},
 		func(e *audit.Entry) error { return before.read(e) }, auditHeads(list)...)
 	if err != nil {
-		return before, fmt.Errorf("%w; `fdqc audit verify` says more", err)
+		return before, fmt.Errorf("%w; see fdqc audit verify, and where it cannot be put right: fdqc audit restart", err)
 	}
 	if report.Torn > 0 {
 		d.logger.Warn("the audit log ended in a line that was never completed: cut", "file", report.TornPath, "bytes", report.Torn)

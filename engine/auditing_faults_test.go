@@ -91,6 +91,7 @@ func TestAuditIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	want := whole(e.Directory())
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -116,6 +117,23 @@ func TestAuditIsRefused(t *testing.T) {
 			}
 			if after := tree(t, spoilt.Persistence.Dir); after != before {
 				t.Errorf("files were moved: got %s, want %s", after, before)
+			}
+			aside, err := engine.RestartAudit(spoilt, "ada", "disk error")
+			if err != nil || (aside == "") != (name == "no log") {
+				t.Errorf("restart: got %q, %v", aside, err)
+			}
+			d := directory(t, spoilt)
+			if got := whole(d); (got == want) == (name == "journal away") {
+				t.Errorf("after a restart: got\n%s\nbefore\n%s", got, want)
+			}
+			if _, err := d.Save(t.Context(), "command"); err != nil {
+				t.Error(err)
+			}
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if entries := audited(t, spoilt); entries[0].Event != "restart" || entries[0].Who != "ada" || entries[0].Why != "disk error" {
+				t.Errorf("after a restart: got %s, want it to begin with that:\n%+v", story(entries), entries[0])
 			}
 		})
 	}

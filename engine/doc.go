@@ -50,6 +50,11 @@
 // Levers that operators pulled ([Directory.PullLever]) hold whatever the
 // configuration says. JOURNAL.md lists what the journal's records mean.
 //
+// What is done to a directory is on record in its audit log, AUDIT.md lists how;
+// [VerifyAudit] tells whether anybody changed that. A writer refuses a log that
+// does not verify or lacks what a checkpoint names, and while the log cannot be
+// written nothing is loosened, saved or replaced.
+//
 // # What waits for people
 //
 // Operators' levers go through the tier machine of package policy: after an

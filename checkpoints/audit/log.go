@@ -21,6 +21,7 @@ type Log struct {
 	unsigned int       // entries since the last signature
 	since    time.Time // of the first of them
 	carried  any
+	reason   string // of a restart, for the first line
 
 	// Lines that are not known to be on the disk lie in parts, each for a file; the first continues the file that is open or is
 	// to be opened.
@@ -89,6 +90,26 @@ func openLog(o Options, begin Head, visit func(*Entry) error, known []Known) (*L
 		fresh = true // and is written again under the same name
 	}
 	return l, w.report, w.reached()
+}
+
+// Restart begins a log that continues the entry after, of a log that was given up and is no longer in the folder, and says why in its
+// first line. Nothing is written before the first Flush.
+func Restart(o Options, after Head, reason string) (*Log, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	sources, err := list(o.Dir)
+	if err == nil && len(sources) > 0 {
+		err = fmt.Errorf("%s is still there", sources[0].path)
+	}
+	if err == nil && (after.Sequence < 1 || !isHash(after.Hash) || reason == "") {
+		err = fmt.Errorf("after entry %d with hash %.80q because of %.80q, expected an entry and a reason", after.Sequence, after.Hash, reason)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("restart audit log: %w", err)
+	}
+	return &Log{options: o, head: after, reason: shorten(reason, maxWhy)}, nil
 }
 
 // enter begins the walk at a file that is not the first one: what came before it is taken from its first line, as far as that is
@@ -169,18 +190,19 @@ func (l *Log) rotate() error {
 	if l.head.Sequence > 0 && l.total > 0 && l.total < l.options.FileBytes {
 		return nil
 	}
-	if l.head.Sequence > 0 {
+	if l.unsigned > 0 {
 		if err := l.Sign(); err != nil {
 			return err
 		}
 	}
-	data, err := json.Marshal(about{Format: format, Log: l.carried}, json.Deterministic(true))
+	data, err := json.Marshal(about{Format: format, Restarted: l.reason, Log: l.carried}, json.Deterministic(true))
 	if err != nil {
 		return fmt.Errorf("new file of the audit log: %w", err)
 	}
 	if len(data) > maxData {
 		data = fmt.Appendf(nil, `{"format":%d}`, format)
 	}
+	l.reason = ""
 	l.parts = append(l.parts, part{path: filepath.Join(l.options.Dir, fileName(l.head.Sequence+1))})
 	l.total = 0
 	return l.add(Entry{Time: l.options.Now(), Event: EventFile, Data: data}, nil)

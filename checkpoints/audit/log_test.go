@@ -141,3 +141,50 @@ func TestBegin(t *testing.T) {
 		t.Error("append after close: got nil")
 	}
 }
+
+// TestRestart continues a log that was given up.
+func TestRestart(t *testing.T) {
+	o, head := filled(t)
+	if _, err := Restart(o, head, "damaged"); err == nil {
+		t.Error("over a log: got nil")
+	}
+	if err := os.Rename(o.Dir, o.Dir+".aside"); err != nil {
+		t.Fatal(err)
+	}
+	for what, try := range map[string]func() (*Log, error){
+		"no entry":  func() (*Log, error) { return Restart(o, Head{}, "damaged") },
+		"no reason": func() (*Log, error) { return Restart(o, head, "") },
+	} {
+		if _, err := try(); err == nil {
+			t.Errorf("%s: got nil", what)
+		}
+	}
+	l, err := Restart(o, head, "damaged")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, l, patterns(20))
+	mustFlush(t, l)
+	known := []Known{{Head{Sequence: 2, Hash: beginning}, "an old checkpoint"}, {head, "the newest checkpoint"}}
+	if _, err := Verify(o, known...); !errors.Is(err, ErrUntrusted) {
+		t.Errorf("nobody signed it: got %v, want it untrusted", err)
+	}
+	if err := l.Sign(); err != nil {
+		t.Fatal(err)
+	}
+	mustFlush(t, l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	report, err := Verify(o, known...)
+	if err != nil || report.Restarted != "damaged" || report.First != head.Sequence+1 {
+		t.Errorf("got %+v, %v, want it to begin after %d", report, err, head.Sequence)
+	}
+	known[1].Hash = beginning
+	_, err = Verify(o, known...)
+	wantDamage(t, "continues another log", err, Changed)
+	l = mustOpen(t, o)
+	if l.Head().Sequence != report.Head.Sequence {
+		t.Errorf("a writer goes on after %d, want %d", l.Head().Sequence, report.Head.Sequence)
+	}
+}

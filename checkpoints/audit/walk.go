@@ -27,6 +27,8 @@ type Report struct {
 	// Torn is the size of an unfinished last line in bytes, TornPath its file: a crash left it, or a writer is at it.
 	Torn     int64
 	TornPath string
+	// Restarted says why the log begins with another entry than 1: an operator gave up the one before.
+	Restarted string
 }
 
 // Known is a head that is known from elsewhere.
@@ -38,6 +40,8 @@ type Known struct {
 // about is the data of the first line of a file.
 type about struct {
 	Format int `json:"format"`
+	// Restarted is why the log begins here, in the first file of one that continues another, which was given up.
+	Restarted string `json:"restarted,omitzero"`
 	// Log is the caller's, see Log.Carry.
 	Log any `json:"log,omitzero"`
 }
@@ -122,6 +126,9 @@ func (w *walker) rest(text []byte, more io.Reader, last bool) error {
 func (w *walker) entry(text []byte, s source) error {
 	next := w.report.Head.Sequence + 1
 	e, err := decode(text)
+	if err == nil && w.report.Entries == 0 && w.line == 1 && s.first > 1 {
+		next = w.restarted(e, next)
+	}
 	switch {
 	case err != nil:
 		return w.damage(next, Changed, "%v", err)
@@ -154,6 +161,11 @@ func (w *walker) entry(text []byte, s source) error {
 	if e.Event != EventSigned {
 		w.report.Last = *e
 	}
+	for _, k := range w.known[e.Sequence-1] {
+		if k.Hash != e.Previous {
+			return w.damage(e.Sequence-1, Changed, "entry %d continues one with the hash %s, %s knows it as %s", e.Sequence, e.Previous, k.From, k.Hash)
+		}
+	}
 	for _, k := range w.known[e.Sequence] {
 		if k.Hash != e.Hash {
 			return w.damage(e.Sequence, Changed, "it has the hash %s, %s knows it as %s: it was written anew, or one before it", e.Hash, k.From, k.Hash)
@@ -166,6 +178,18 @@ func (w *walker) entry(text []byte, s source) error {
 		return w.visit(e)
 	}
 	return nil
+}
+
+// restarted lets a log begin with another entry than 1 where its first line says that it was restarted, and answers the sequence that
+// is expected.
+func (w *walker) restarted(e *Entry, next int64) int64 {
+	var a about
+	if e.Event != EventFile || json.Unmarshal(e.Data, &a) != nil || a.Restarted == "" || next == e.Sequence {
+		return next
+	}
+	w.report.Restarted = a.Restarted
+	w.report.Head = Head{Sequence: e.Sequence - 1, Hash: e.Previous}
+	return e.Sequence
 }
 
 // misplaced says of an entry in the place of another what happened.
@@ -303,6 +327,9 @@ func read(o Options, visit func(*Entry) error, known []Known) (Report, error) {
 		if err != nil {
 			return w.report, err
 		}
+	}
+	if w.report.Restarted != "" && o.RequireSigned && w.report.SignedThrough == 0 {
+		return w.report, &TrustError{Path: w.path, Line: 1, Sequence: w.report.First, Err: fmt.Errorf("%w: it was restarted", errUnsigned)}
 	}
 	return w.report, w.reached()
 }

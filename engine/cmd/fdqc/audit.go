@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,12 +32,13 @@ the entry that they came after. Nothing needs the lock, and nothing is written.`
 		Example: "  fdqc audit show --last 20\n  fdqc audit verify --data-dir fdqc-data",
 		RunE:    needsSubcommand,
 	}
-	c.AddCommand(a.auditShowCommand(), a.auditVerifyCommand())
+	c.AddCommand(a.auditShowCommand(), a.auditVerifyCommand(), a.auditRestartCommand())
 	return c
 }
 
 func (a *app) auditVerifyCommand() *cobra.Command {
 	var asJSON bool
+	var head string
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "Verify the audit log, and compare it with checkpoints and journal",
@@ -45,8 +50,10 @@ does not verify.
 
 That entries are missing at the very end, after the newest checkpoint, shows by the
 log not being closed; so it does while a writer has it open, and after a crash,
-when the next writer puts down again what is missing.`,
-		Example: "  fdqc audit verify --data-dir fdqc-data\n  fdqc audit verify --json",
+when the next writer puts down again what is missing. --head demands an entry that
+was the last one before (last_sequence and last_hash of --json), kept elsewhere: so
+an older state that was put back whole is found.`,
+		Example: "  fdqc audit verify --data-dir fdqc-data\n  fdqc audit verify --json\n  fdqc audit verify --head 1204:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, _, err := a.settings(c)
 			if err != nil {
@@ -55,7 +62,11 @@ when the next writer puts down again what is missing.`,
 			if err := present(&config); err != nil {
 				return err
 			}
-			report, err := verifyAudit(config, a.logger(&config))
+			kept, err := parseHead(head)
+			if err != nil {
+				return err
+			}
+			report, err := verifyAudit(config, a.logger(&config), kept...)
 			if err != nil {
 				return asInput(err)
 			}
@@ -69,13 +80,61 @@ when the next writer puts down again what is missing.`,
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().StringVar(&head, "head", "", "an `entry` that the log must hold: sequence:hash")
+	return c
+}
+
+// parseHead reads sequence:hash; "" is none.
+func parseHead(text string) ([]audit.Known, error) {
+	if text == "" {
+		return nil, nil
+	}
+	sequence, hash, _ := strings.Cut(text, ":")
+	n, err := strconv.ParseInt(sequence, 10, 64)
+	if sum, bad := hex.DecodeString(hash); err != nil || n < 1 || bad != nil || len(sum) != sha256.Size {
+		return nil, usagef("--head is %.100q, expected a sequence and a hash such as last_sequence:last_hash of --json", text)
+	}
+	return []audit.Known{{Head: audit.Head{Sequence: n, Hash: strings.ToLower(hash)}, From: "--head"}}, nil
+}
+
+func (a *app) auditRestartCommand() *cobra.Command {
+	var reason string
+	c := &cobra.Command{
+		Use:   "restart --reason TEXT",
+		Short: "Give up an audit log that no longer verifies, and begin another",
+		Long: `A data directory whose audit log does not verify is not opened for writing. Look
+first at what "audit verify" says, and keep a copy: this moves the log below
+set-aside as it is, and begins another one after the last entry that a checkpoint
+names, with who did it and why. No process may have the directory open.`,
+		Example: "  fdqc audit verify\n  fdqc audit restart --reason \"disk error, ticket 4711\"",
+		RunE: func(c *cobra.Command, _ []string) error {
+			config, _, err := a.settings(c)
+			if err != nil {
+				return err
+			}
+			if err := present(&config); err != nil {
+				return err
+			}
+			aside, err := engine.RestartAudit(config, engine.UserName(uint32(os.Geteuid())), reason, engine.WithLogger(a.logger(&config)))
+			if err != nil {
+				return asInput(err)
+			}
+			if aside == "" {
+				aside = "nowhere: there was none"
+			}
+			_, err = fmt.Fprintf(a.out, "the log that was given up: %s\n", aside)
+			return err
+		},
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	required(c, "reason")
 	return c
 }
 
 // verifyAudit reads again what a writer beside may have been at.
-func verifyAudit(config engine.Config, logger hclog.Logger) (report engine.AuditReport, err error) {
+func verifyAudit(config engine.Config, logger hclog.Logger, kept ...audit.Known) (report engine.AuditReport, err error) {
 	for range readAttempts {
-		report, err = engine.VerifyAudit(config, logger)
+		report, err = engine.VerifyAudit(config, logger, kept...)
 		if err == nil && report.Torn == 0 {
 			break
 		}
@@ -99,13 +158,14 @@ type auditSummary struct {
 	CheckpointsBehind int       `json:"checkpoints_behind"`
 	UnfinishedBytes   int64     `json:"unfinished_bytes"`
 	Closed            bool      `json:"closed"`
+	Restarted         string    `json:"restarted,omitzero"`
 }
 
 func auditJSON(r engine.AuditReport) auditSummary {
 	return auditSummary{
 		Files: r.Files, Entries: r.Entries, Signatures: r.Signatures, SignedThrough: r.SignedThrough, SignedAt: r.SignedAt,
 		LastSequence: r.Head.Sequence, LastHash: r.Head.Hash, Journal: r.Head.Journal, Checkpoint: r.Head.Checkpoint,
-		Known: r.Known, JournalBehind: r.JournalBehind, CheckpointsBehind: r.CheckpointsBehind, UnfinishedBytes: r.Torn, Closed: r.Closed,
+		Known: r.Known, JournalBehind: r.JournalBehind, CheckpointsBehind: r.CheckpointsBehind, UnfinishedBytes: r.Torn, Closed: r.Closed, Restarted: r.Restarted,
 	}
 }
 
@@ -131,6 +191,9 @@ func auditRemarks(r engine.AuditReport) []string {
 	if r.JournalBehind > 0 || r.CheckpointsBehind > 0 {
 		lines = append(lines, fmt.Sprintf("not in it yet: %s and %s; the writer puts them down, or the next one",
 			plural(r.JournalBehind, "journal record"), plural(int64(r.CheckpointsBehind), "checkpoint")))
+	}
+	if r.Restarted != "" {
+		lines = append(lines, fmt.Sprintf("it begins with entry %d, the log before it was given up: %s", r.First, plain(r.Restarted)))
 	}
 	if !r.Closed {
 		lines = append(lines, "it is not closed: a writer has it open, or ended without closing it, or its end was cut")

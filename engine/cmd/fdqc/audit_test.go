@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -33,6 +34,14 @@ func TestAudit(t *testing.T) {
 	if report["closed"] != true || report["journal_behind"] != 0.0 || report["signed_through"] != report["last_sequence"] {
 		t.Errorf("verify --json: got %v", report)
 	}
+	last := fmt.Sprintf("%v:%v", report["last_sequence"], report["last_hash"])
+	for head, want := range map[string]int{
+		last: exitDone, "1" + last: exitVerify, "1:" + strings.Repeat("0", 64): exitVerify, "1": exitUsage, "x:00": exitUsage, "0:" + strings.Repeat("0", 64): exitUsage,
+	} {
+		if got := fdqc(t, "", "audit", "verify", "--head", head); got.code != want {
+			t.Errorf("verify --head %s: exit %d, %s, want %d", head, got.code, got.errors, want)
+		}
+	}
 	hour := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
 	for _, c := range []struct {
 		args string
@@ -59,14 +68,15 @@ func TestAudit(t *testing.T) {
 			t.Errorf("%s: exit %d with %d lines, %s%s, want %d lines without %q", c.args, got.code, n, got.out, got.errors, c.rows, c.not)
 		}
 	}
+	before := readAll(t, auditFile(t))
 	for _, args := range []string{"show --since yesterday", "show --last -1", "verify now", "show --since -1h"} {
 		if got := fdqc(t, "", append([]string{"audit"}, strings.Fields(args)...)...); got.code != exitUsage {
 			t.Errorf("%s: exit %d, %s, want %d", args, got.code, got.errors, exitUsage)
 		}
 	}
-	text, err := os.ReadFile(auditFile(t))
-	if err != nil {
-		t.Fatal(err)
+	text := readAll(t, auditFile(t))
+	if !bytes.Equal(text, before) {
+		t.Error("a reader wrote to the log")
 	}
 	changed := bytes.Replace(text, []byte(`"who":"`), []byte(`"who":"not `), 4)
 	if err := os.WriteFile(auditFile(t), changed, 0o600); err != nil {
@@ -77,4 +87,31 @@ func TestAudit(t *testing.T) {
 			t.Errorf("changed, %q: exit %d, %s%s, want %d and the entry", args, got.code, got.out, got.errors, exitVerify)
 		}
 	}
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"restart", exitUsage, "needs --reason"},
+		{"restart --reason test", exitDone, "set-aside"},
+		{"verify", exitDone, "was given up: test"},
+	} {
+		got := fdqc(t, "", append([]string{"audit"}, strings.Fields(c.args)...)...)
+		if got.code != c.code || !strings.Contains(got.out+got.errors, c.says) {
+			t.Errorf("%s: exit %d, %s%s, want %d and %q", c.args, got.code, got.out, got.errors, c.code, c.says)
+		}
+	}
+	if got := fdqc(t, "", "safety", "safe-mode", "on"); got.code != exitDone {
+		t.Errorf("after the restart: exit %d, %s", got.code, got.errors)
+	}
+}
+
+// readAll reads a whole file.
+func readAll(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
