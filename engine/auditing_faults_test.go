@@ -91,10 +91,11 @@ func TestAuditIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := whole(e.Directory())
-	if err := e.Close(); err != nil {
+	on := true
+	if _, err := e.Directory().PullLever(t.Context(), engine.LeverChange{SafeMode: &on, By: "operator", Reason: "test"}); err != nil {
 		t.Fatal(err)
 	}
+	want := whole(e.Directory())
 	for name, spoil := range map[string]func(dir string) error{
 		"no log":       func(dir string) error { return os.RemoveAll(filepath.Join(dir, "audit")) },
 		"damaged":      func(dir string) error { flip(t, auditFiles(t, dir)[0]); return nil },
