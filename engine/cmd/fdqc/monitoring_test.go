@@ -56,9 +56,11 @@ func TestMetricsOfABatchJob(t *testing.T) {
 	if got := metric(t, "fdqc.prom", `fdqc_validations_total{result="rejected"}`); got != "3" {
 		t.Errorf("%s rows rejected, want 3", got)
 	}
+	mu.Lock()
 	if got := pushed["/metrics/job/fdqc_validate"]; !strings.Contains(got, "fdqc_validations_total") {
 		t.Errorf("pushed %q", pushed)
 	}
+	mu.Unlock()
 	if got := fdqc(t, "", "record", "--input", "outcomes.jsonl", "--metrics-file", "fdqc.prom"); got.code != exitDone {
 		t.Fatalf("exit %d: %s", got.code, got.errors)
 	}
@@ -139,6 +141,14 @@ func TestAlertsCommands(t *testing.T) {
 		w.WriteHeader(status)
 	}))
 	defer hook.Close()
+	// next answers what was heard so far, and has later posts answered so.
+	next := func(answer int) []string {
+		mu.Lock()
+		defer mu.Unlock()
+		before := heard
+		heard, status = nil, answer
+		return before
+	}
 	folder(t, map[string]string{"outcomes.jsonl": row(1, `, "is_safe": true`) + row(2, `, "is_safe": true`)})
 	if got := fdqc(t, "", "alerts", "list"); got.code != exitUsage {
 		t.Errorf("no data directory: exit %d, want %d", got.code, exitUsage)
@@ -151,21 +161,20 @@ func TestAlertsCommands(t *testing.T) {
 	if got := fdqc(t, "", "alerts", "test"); got.code != exitDone || got.out != "slack: delivered\nwebhook: delivered\n" {
 		t.Errorf("exit %d: %q %q", got.code, got.out, got.errors)
 	}
-	if len(heard) != 2 || !strings.HasPrefix(heard[0], "/s3cr3t-slack ") || !strings.Contains(heard[1], `"kind":"test"`) {
-		t.Errorf("heard %q", heard)
+	if got := next(http.StatusForbidden); len(got) != 2 || !strings.HasPrefix(got[0], "/s3cr3t-slack ") || !strings.Contains(got[1], `"kind":"test"`) {
+		t.Errorf("heard %q", got)
 	}
-	status = http.StatusForbidden
 	if got := fdqc(t, "", "alerts", "test"); got.code != exitFailed || !strings.Contains(got.errors, "slack: answered status 403") || strings.Contains(got.errors, "s3cr3t") {
 		t.Errorf("exit %d: %q, want %d, status 403 and no secret", got.code, got.errors, exitFailed)
 	}
-	status, heard = http.StatusOK, nil
+	next(http.StatusOK)
 
 	// Two patterns fill a side of two.
 	t.Setenv("FDQC_MEMORY_CAPACITY", "2")
 	if got := fdqc(t, "", "record", "--input", "outcomes.jsonl"); got.code != exitDone {
 		t.Fatalf("exit %d: %s", got.code, got.errors)
 	}
-	if len(heard) != 2 || !strings.Contains(strings.Join(heard, ""), "Memory utilization of the safe side: 1.000") {
+	if heard := next(http.StatusOK); len(heard) != 2 || !strings.Contains(strings.Join(heard, ""), "Memory utilization of the safe side: 1.000") {
 		t.Errorf("heard %q, want the alert twice", heard)
 	}
 	if got := fdqc(t, "", "alerts", "list"); got.code != exitDone || !strings.Contains(got.out, "memory_utilization") {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -40,6 +41,9 @@ type app struct {
 }
 
 func newRoot(s streams) (*cobra.Command, *app) {
+	if _, file := s.err.(*os.File); !file {
+		s.err = &serial{to: s.err} // logs come from goroutines too
+	}
 	a := &app{streams: s}
 	root := &cobra.Command{
 		Use:   "fdqc",
@@ -128,6 +132,18 @@ func (a *app) settings(c *cobra.Command) (engine.Config, engine.Origins, error) 
 		WorkDir:    workDir,
 	})
 	return config, origins, usage(err)
+}
+
+// serial takes one write at a time, as a file does.
+type serial struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (s *serial) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.to.Write(b)
 }
 
 // isTerminal says whether a person is watching a stream.
