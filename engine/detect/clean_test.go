@@ -302,3 +302,45 @@ func TestLimitsStayOverGenerations(t *testing.T) {
 		}
 	}
 }
+
+// A memory that grows from nothing, judged from the first row on, in which the
+// sides overlap: limits follow how near patterns come.
+func TestLimitsFollowAGrowingMemory(t *testing.T) {
+	computer := shim(t)
+	for _, apart := range []float64{0, 1} {
+		random := rand.New(rand.NewPCG(1, 1))
+		const n = 8
+		safe, unsafe := newGaussian(random, n, 0.3, apart), newGaussian(random, n, 0.3, apart)
+		d := detector(t, DefaultConfig(), computer, newClock())
+		rows := make([]Row, 6000)
+		for i := range rows {
+			rows[i] = Row{NearestSame: math.Inf(1), NearestOther: math.Inf(1), Safe: i%3 != 0, Values: safe.row()}
+			if !rows[i].Safe {
+				rows[i].Values = unsafe.row()
+			}
+		}
+		tx := d.Begin()
+		b, err := tx.Prepare(t.Context(), rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got counts
+		for i := range rows {
+			findings, err := b.Judge(t.Context(), i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.add(findings)
+			if holds(findings) {
+				b.Hold(i)
+			} else {
+				b.Store(i, int64(i)+1)
+			}
+		}
+		tx.Commit()
+		t.Logf("means %v apart: outlier %.2f %%, contradiction %.2f %%, held %.2f %%", apart, got.share(got.outlier), got.share(got.contradiction), got.share(got.held))
+		if got.share(got.held) > 7 || got.share(got.outlier) < 3 {
+			t.Errorf("means %v apart: got %.2f %% outliers, %.2f %% held of %d clean rows, want 3 to 7 %%", apart, got.share(got.outlier), got.share(got.held), got.rows)
+		}
+	}
+}

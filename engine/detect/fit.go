@@ -11,6 +11,9 @@ const (
 	// Shares of clean rows that the parts of the contradiction rule may hold.
 	ratioShare = 0.01
 	closeShare = 0.005
+	// bulkLow is the share of distances to the other side below what is taken for
+	// their bulk.
+	bulkLow = 0.05
 	// leastPairs is the fewest rows of a side from which the ratio's limit is
 	// taken: below, even the largest value is passed by more than 1.5 % of
 	// clean rows, one in leastPairs + 1.
@@ -39,8 +42,8 @@ type Limits struct {
 	Count  int     `json:"count"` // patterns of its side, all of them
 	Others int     `json:"others"`
 	Ratio  float64 `json:"ratio"`  // of nearest same by nearest other
-	Close  float64 `json:"close"`  // of nearest other, from below; 0: none
 	Within float64 `json:"within"` // nearest other that no clean row was beyond
+	Close  float64 `json:"close"`  // of nearest other, from below; 0: none
 }
 
 // noLimits hold nothing.
@@ -98,16 +101,39 @@ func (d *Detector) fitted(ctx context.Context, which int) (*fit, *Limits, error)
 	l := &Limits{Count: own.columns.count, Others: other.columns.count}
 	for i := range same {
 		l.Within = max(l.Within, across[i])
-		same[i], across[i] = ratioOf(same[i], across[i]), -across[i]
+		same[i] = ratioOf(same[i], across[i])
 	}
 	part := share * float64(queries) / float64(count)
 	l.Ratio = quantile(same, part*own.held.Ratio, ratioShare)
-	// The nearest of k rows is within a distance at most k times as often as the
-	// nearest of one.
-	if level := closeShare * share; level*float64(queries+1) >= 1 {
-		l.Close = -quantile(across, part*own.held.Close, level)
-	}
+	l.Close = d.closest(own.limits, l.Others, across)
 	return f, l, nil
+}
+
+// closest is the limit of the distance to the other side, from the distances of
+// a side's rows, which are reordered: their quantile. What a limit held is
+// missing among them, so that nothing is closer, however many patterns come and
+// with them clean rows that are; and a limit that followed what is held would be
+// an attacker's to move. So one that there was stays, but for how much nearer
+// the nearest of more others is: where they are as dense as k r^d, the distance
+// to the nearest has the distribution 1 - exp(-c k r^d), the exponent d is what
+// two quantiles of the bulk say, and distances go with k^(-1/d).
+func (d *Detector) closest(old *Limits, others int, across []float64) float64 {
+	// The sample shows a share of the others: the nearest of k rows is within a
+	// distance at most k times as often as the nearest of one.
+	level := closeShare * float64(d.below) / math.MaxUint64
+	if level*float64(len(across)+1) < 1 {
+		return 0
+	}
+	for i := range across {
+		across[i] = -across[i]
+	}
+	limit := -quantile(across, 0, level)
+	if limit == 0 || old == nil || old.Close == 0 {
+		return limit
+	}
+	low, middle := -quantile(across, 0, bulkLow), -quantile(across, 0, 0.5)
+	exponent := math.Log(math.Log(0.5)/math.Log1p(-bulkLow)) / math.Log(middle/low)
+	return min(limit, old.Close*math.Pow(min(1, float64(old.Others)/float64(others)), 1/exponent))
 }
 
 // ratioOf compares the distances to the nearest pattern of a row's own side and

@@ -61,7 +61,6 @@ func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
 		add(Contradiction, score(ratio, limits.Ratio), true, "nearest %s pattern at %.4g, nearest %s at %.4g (threshold: %.2f times as near)",
 			sideName(1-which), other, sideName(which), same, limits.Ratio)
 	case tie*other < limits.Close:
-		v.held.Close = 1
 		add(Contradiction, score(limits.Close, other), true, "nearest %s pattern at %.4g (threshold: %.4g)", sideName(1-which), other, limits.Close)
 	}
 	near := s.near()
@@ -113,26 +112,18 @@ func (b *Batch) outlier(i int) (distance, limit float64, ok bool) {
 }
 
 // nearest is the distance to the nearest pattern of the row's own and of the
-// other side, with those of this transaction. They are looked for only as far
-// as they may matter.
+// other side, with those of this transaction. The other side is looked at only
+// as far as it may contradict; an equal row does always.
 func (b *Batch) nearest(row *Row) (same, other float64) {
 	which := row.side()
 	limits := b.tx.d.sides[which].limits
 	if limits == nil {
 		limits = noLimits
 	}
-	same, other = row.NearestSame, row.NearestOther
-	own, across := &b.tx.near[which], &b.tx.near[1-which]
-	// Farther than this the other side is no contradiction, whatever else is
-	// near. An equal row is one always.
-	radius := max(same/limits.Ratio, limits.Close, math.SmallestNonzeroFloat32)
-	if math.IsNaN(radius) { // no row on its side, and no limit
-		radius = math.SmallestNonzeroFloat32
+	same = min(row.NearestSame, b.tx.near[which].nearest(row.Values, row.NearestSame))
+	radius := max(limits.Close, math.SmallestNonzeroFloat32)
+	if !math.IsInf(limits.Ratio, 1) {
+		radius = max(radius, same/limits.Ratio)
 	}
-	other = min(other, across.nearest(row.Values, radius))
-	if other < radius {
-		return min(same, own.nearest(row.Values, same)), other
-	}
-	within := math.Nextafter(max(b.tx.d.sides[which].near(), math.SmallestNonzeroFloat32), math.Inf(1))
-	return min(same, own.nearest(row.Values, min(same, within))), other
+	return same, min(row.NearestOther, b.tx.near[1-which].nearest(row.Values, min(radius, row.NearestOther)))
 }

@@ -369,7 +369,7 @@ func TestState(t *testing.T) {
 		"no rows":          func(s *State) { s.Sides[0].Anchor.Count = 0 },
 		"limits":           func(s *State) { s.Sides[0].Limits.Ratio = math.Inf(1) },
 		"held":             func(s *State) { s.Sides[0].Held.Ratio = -1 },
-		"held not numbers": func(s *State) { s.Sides[0].Held.Close = math.NaN() },
+		"held not numbers": func(s *State) { s.Sides[0].Held.Outlier = math.NaN() },
 		"used":             func(s *State) { s.Sources["a"] = Consumed{Rows: math.NaN()} },
 		"sources": func(s *State) {
 			for i := range mostSources + 2 {

@@ -27,7 +27,6 @@ type SideState struct {
 type Held struct {
 	Outlier float64 `json:"outlier"` // by the limit of the distance
 	Ratio   float64 `json:"ratio"`   // contradictions: by that of the ratio
-	Close   float64 `json:"close"`   // by that of the distance to the other side
 }
 
 // Anchor is where a side was when drift began to be measured.
@@ -76,7 +75,7 @@ func (d *Detector) Restore(state State) error {
 	for i := range state.Sides {
 		finite := func(x float64) bool { return math.Abs(x) <= math.MaxFloat64 }
 		a, h := state.Sides[i].Anchor, state.Sides[i].Held
-		if least := min(h.Outlier, h.Ratio, h.Close); !(least >= 0) || !finite(h.Outlier+h.Ratio+h.Close) {
+		if least := min(h.Outlier, h.Ratio); !(least >= 0) || !finite(h.Outlier+h.Ratio) {
 			return fmt.Errorf("detector: state: %+v rows of the %s side held, expected numbers of at least 0", h, sideName(i))
 		}
 		if l := state.Sides[i].Limits; l != nil && !(l.Count > 0 && l.Others > 0 && l.Ratio >= 0 && l.Close >= 0 && l.Within >= 0 && finite(l.Ratio+l.Close+l.Within)) {

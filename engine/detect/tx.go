@@ -176,7 +176,6 @@ func (b *Batch) Hold(i int) {
 	h := &b.tx.d.sides[b.rows[i].side()].held
 	h.Outlier += v.held.Outlier
 	h.Ratio += v.held.Ratio
-	h.Close += v.held.Close
 }
 
 // use counts against a source's quota.
@@ -198,7 +197,7 @@ func (tx *Tx) Evicted(safe bool, id int64, values []float32) {
 	which := r.side()
 	s := tx.own(which)
 	stay := 1 - 1/float64(s.columns.count)
-	s.held = Held{stay * s.held.Outlier, stay * s.held.Ratio, stay * s.held.Close}
+	s.held = Held{stay * s.held.Outlier, stay * s.held.Ratio}
 	s.columns.remove(r.Values)
 	s.evicted++
 	if row, at := s.sample.remove(id); at >= 0 {
