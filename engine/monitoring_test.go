@@ -32,6 +32,7 @@ func kinds(e *engine.Engine) string {
 func TestWhatAnEngineDoesIsCounted(t *testing.T) {
 	config := onDisk(t)
 	config.Memory.Capacity = 20
+	config.Monitor.ErrorRate = 0.1
 	config.Detector.OnOutlier = engine.OnOutlierFlag
 	registry := prometheus.NewPedanticRegistry()
 	critical := make(chan monitor.Alert, 10)
@@ -113,8 +114,13 @@ func TestWhatAnEngineDoesIsCounted(t *testing.T) {
 	}
 	nan := float32(math.NaN())
 	validate(t, e, engine.Batch{Embeddings: []float32{nan, nan, nan}, Width: 1})
-	if a := <-critical; a.Kind != monitor.ErrorRate || a.Message != "High error rate: 0.174" {
-		t.Errorf("critical: %+v, want an error rate of 4 by 23", a)
+	select {
+	case a := <-critical:
+		if a.Kind != monitor.ErrorRate || a.Message != "High error rate: 0.174" {
+			t.Errorf("critical: %+v, want an error rate of 4 by 23", a)
+		}
+	case <-time.After(time.Minute):
+		t.Fatalf("4 errors in 23 rows are no critical alert: %s", kinds(e))
 	}
 	if l := e.Directory().Levers(); !l.Apply(config).Safety.SafeMode || !strings.Contains(l.Cause, "High error rate: 0.174") {
 		t.Errorf("levers after a critical alert: %+v, want safe mode", l)
