@@ -42,6 +42,7 @@ func (d *Directory) save(ctx context.Context, by, reason string, source int64) (
 	if err == nil {
 		stands, err = d.carry()
 		carried = d.journal.Position()
+		d.watch.look()
 	}
 	d.changing.unlock()
 	if err != nil {
