@@ -217,7 +217,6 @@ func TestAlarmsInARow(t *testing.T) {
 // stays over a restart.
 func TestCriticalAlert(t *testing.T) {
 	config := onDisk(t)
-	config.Monitor.ErrorRate = 0.1
 	e := open(t, config)
 	broken := make([]float32, 80)
 	for i := range broken {

@@ -89,15 +89,14 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
-// inMemory is a configuration in which every decision can happen, whatever share
-// of the rows is refused, and every outcome is stored.
+// inMemory is a configuration in which every decision can happen, and every
+// outcome is stored.
 func inMemory(workspace int) engine.Config {
 	config := engine.DefaultConfig()
 	config.Safety.WorkspaceDim = workspace
 	config.Safety.SafeMode = false
 	config.Safety.RequireHumanApproval = false
 	config.Detector.OnOutlier = engine.OnOutlierFlag
-	config.Monitor.ErrorRate = 1
 	return config
 }
 
