@@ -31,7 +31,7 @@ journal, safety settings, where alerts go, and a round trip (record, judge, reop
 judge again), which runs in a temporary directory with a key of its own. With
 --after, or while a process has the data directory open, also how it fares in use:
 checkpoint age, journal length, signatures of the audit log, levers, quarantine,
-memory. It makes no key, takes no lock and leaves nothing in the data directory.`,
+approvals, memory. It makes no key, takes no lock and leaves nothing in the data directory.`,
 		Example: "  fdqc doctor\n  fdqc doctor --data-dir /var/lib/fdqc --device cuda\n  fdqc doctor --after",
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, _, err := a.settings(c)

@@ -35,7 +35,14 @@ func (d *doctor) deployed() {
 	d.check("quarantine", func() (string, error) {
 		n := len(dir.Quarantine())
 		if n > 0 {
-			return "", &warning{fmt.Sprintf("%s of at most %d wait for a person; fdqc quarantine list", plural(int64(n), "outcome"), d.config.Detector.QuarantineCapacity)}
+			return "", &warning{fmt.Sprintf("waiting for a person: %s of at most %d; fdqc quarantine list", plural(int64(n), "outcome"), d.config.Detector.QuarantineCapacity)}
+		}
+		return "nothing waits for a person", nil
+	})
+	d.check("approvals", func() (string, error) {
+		pending, _ := dir.Approvals()
+		if len(pending) > 0 {
+			return "", &warning{fmt.Sprintf("waiting for a person: %s; fdqc approvals list", plural(int64(len(pending)), "action"))}
 		}
 		return "nothing waits for a person", nil
 	})
