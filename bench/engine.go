@@ -13,6 +13,7 @@ import (
 // engineTarget measures Engine.ValidateInto: host rows in, verdicts out.
 type engineTarget struct {
 	device   string          // cpu or cuda:N
+	detects  bool            // what is recorded, and stores it all the same
 	options  []engine.Option // beside the usual ones
 	engine   *engine.Engine
 	workload *Workload
@@ -35,6 +36,7 @@ func (t *engineTarget) config(w *Workload, threads int) engine.Config {
 	config.Safety.Seed = w.Seed
 	config.Safety.ProjectionSeed = w.Seed
 	config.Memory.Capacity = w.Patterns
+	config.Detector.OnOutlier = engine.OnOutlierFlag
 	return config
 }
 
@@ -42,7 +44,11 @@ func (t *engineTarget) Setup(ctx context.Context, w *Workload, threads int) erro
 	if err := t.Close(); err != nil {
 		return err
 	}
-	e, err := engine.Open(ctx, t.config(w, threads), append([]engine.Option{engine.InMemory(), engine.WithoutDetector()}, t.options...)...)
+	options := append([]engine.Option{engine.InMemory()}, t.options...)
+	if !t.detects {
+		options = append(options, engine.WithoutDetector())
+	}
+	e, err := engine.Open(ctx, t.config(w, threads), options...)
 	if err != nil {
 		return err
 	}

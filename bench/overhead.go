@@ -23,34 +23,93 @@ type Overhead struct {
 	Pairs int     `json:"pairs"`
 }
 
-// ofMonitoring names the overhead of monitoring.
-const ofMonitoring = "monitoring"
+// What is left out, by turns: monitoring where batches are judged, the detector
+// where they are recorded.
+const (
+	ofMonitoring = "monitoring"
+	ofDetection  = "detection"
+)
 
-// overheads measures what monitoring costs in batches of 1 and 1,024 rows.
+// overheads measures what monitoring and detection cost in batches of 1 and
+// 1,024 rows.
 func (r *run) overheads(ctx context.Context) ([]Overhead, error) {
 	if r.Plan.Overhead == 0 {
 		return []Overhead{}, nil
 	}
 	last := slices.Max(r.Plan.threads())
 	w := NewWorkload(8, 8, goalPatterns, minRows, seed)
-	with, without := &engineTarget{device: "cpu"}, &engineTarget{device: "cpu", options: []engine.Option{engine.WithoutMonitoring()}}
-	defer func() { _ = errors.Join(with.Close(), without.Close()) }() // of memory alone
-	for _, t := range []*engineTarget{with, without} {
-		if err := t.Setup(ctx, w, last); err != nil {
+	var all []Overhead
+	for _, c := range []struct {
+		of            string
+		with, without Target
+	}{
+		{ofMonitoring, &engineTarget{device: "cpu"}, &engineTarget{device: "cpu", options: []engine.Option{engine.WithoutMonitoring()}}},
+		{ofDetection, &recordTarget{engineTarget: engineTarget{device: "cpu", detects: true}}, &recordTarget{engineTarget: engineTarget{device: "cpu"}}},
+	} {
+		of, err := r.overhead(ctx, c.of, w, last, c.with, c.without)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, of...)
+	}
+	return all, nil
+}
+
+// overhead measures two targets that differ in one part.
+func (r *run) overhead(ctx context.Context, of string, w *Workload, threads int, with, without Target) (all []Overhead, err error) {
+	defer func() { err = errors.Join(err, with.Close(), without.Close()) }()
+	for _, t := range []Target{with, without} {
+		if err := t.Setup(ctx, w, threads); err != nil {
 			return nil, err
 		}
 	}
-	var all []Overhead
 	for _, size := range []int{1, 1024} {
-		r.tell(fmt.Sprintf("%s B=%d T=%d with and without monitoring", w.Name(), size, last))
+		r.tell(fmt.Sprintf("%s B=%d T=%d with and without %s", w.Name(), size, threads, of))
 		o, err := pairs(ctx, with, without, size, r.Plan.Overhead)
 		if err != nil {
 			return nil, err
 		}
-		o.Of, o.Case = ofMonitoring, Case{w.Width, w.Workspace, w.Patterns, size, last}
+		o.Of, o.Case = of, Case{w.Width, w.Workspace, w.Patterns, size, threads}
 		all = append(all, o)
 	}
 	return all, nil
+}
+
+// recordTarget measures Engine.Record into a memory of no folder, which is full:
+// each outcome takes the place of another.
+type recordTarget struct {
+	engineTarget
+	outcomes []engine.Outcome // the workload's rows, by the side that they are nearer to
+	next     int              // batch; pairs asks for one at a time
+}
+
+func (t *recordTarget) Setup(ctx context.Context, w *Workload, threads int) error {
+	if err := t.engineTarget.Setup(ctx, w, threads); err != nil {
+		return err
+	}
+	if err := t.validate(ctx, w.Rows, w.Count); err != nil {
+		return err
+	}
+	t.outcomes = make([]engine.Outcome, w.Count)
+	for i := range t.outcomes {
+		v := &t.verdicts[i]
+		t.outcomes[i] = engine.Outcome{Embedding: w.Rows[i*w.Width : (i+1)*w.Width], IsSafe: v.SafeDistance < v.UnsafeDistance}
+	}
+	return nil
+}
+
+func (t *recordTarget) Run(ctx context.Context, size, count int) ([]time.Duration, error) {
+	times := make([]time.Duration, count)
+	for i := range times {
+		first := t.next % (len(t.outcomes) / size) * size
+		t.next++
+		start := time.Now()
+		if _, err := t.engine.Record(ctx, t.outcomes[first:first+size]); err != nil {
+			return nil, err
+		}
+		times[i] = time.Since(start)
+	}
+	return times, nil
 }
 
 // pairs has two targets do the same batches by turns, for some time.

@@ -24,12 +24,17 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// TestOverheadOfMonitoring measures both engines, if only for a moment.
-func TestOverheadOfMonitoring(t *testing.T) {
+// TestOverheads measures both engines of each part, if only for a moment.
+func TestOverheads(t *testing.T) {
 	r := &run{Options: &Options{Plan: Plan{Groups: []Group{{Threads: 1}}, Overhead: time.Millisecond}}}
 	all, err := r.overheads(t.Context())
 	needLibTorch(t, err)
-	if len(all) != 2 || all[1].BatchSize != 1024 || !(all[1].Ratio > 0) {
-		t.Errorf("got %+v, want batches of 1 and of 1,024 rows", all)
+	if len(all) != 4 {
+		t.Fatalf("got %+v, want two parts in batches of 1 and of 1,024 rows", all)
+	}
+	for i, of := range []string{ofMonitoring, ofMonitoring, ofDetection, ofDetection} {
+		if o := all[i]; o.Of != of || o.BatchSize != []int{1, 1024}[i%2] || !(o.Ratio > 0) {
+			t.Errorf("got %+v, want %s", o, of)
+		}
 	}
 }

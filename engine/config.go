@@ -206,7 +206,7 @@ func DefaultConfig() Config {
 		},
 		Detector: DetectorConfig{
 			Mode: detect.Calibrated, Sensitivity: 0.95, OnOutlier: OnOutlierQuarantine, QuarantineCapacity: 1000,
-			SourceQuota: 1000, SourceWindow: Duration(time.Hour),
+			SourceQuota: 100, SourceWindow: Duration(time.Hour),
 		},
 		Shadow: ShadowConfig{Tier: "GAMMA", EntropyThreshold: 0.7, CollapseThreshold: 0.85, BlockThreshold: 0.8},
 		Monitor: MonitorConfig{
