@@ -31,11 +31,13 @@ func (d *Directory) Alarm(ctx context.Context, cause string) (Levers, error) {
 	step := alarmStep(cause, "alert", cause)
 	after, err := d.stepLevers(ctx, step)
 	if err != nil && !errors.Is(err, ErrClosed) {
-		if lockErr := d.changing.lock(ctx); lockErr != nil {
-			return Levers{}, fmt.Errorf("alarm: %w", errors.Join(err, lockErr))
-		}
+		_ = d.changing.lock(context.WithoutCancel(ctx)) // who asked may be gone, the cause is not
 		defer d.changing.unlock()
 		after, _ = step(d.Levers(), d.now()) // an alarm is never refused
+		if entry, encoding := encodeJSON(opLevers, after); encoding == nil && d.writes() {
+			d.owed = append(d.owed, entry) // with whatever is written next
+			d.unsaved.Store(true)
+		}
 		d.levers.Store(&after)
 		d.observer.leversChanged(after)
 	}
@@ -58,6 +60,11 @@ func (d *Directory) alarmedAgain(ctx context.Context) (Levers, bool, error) {
 		return l, false, nil
 	}
 	d.alarmed = now.UTC()
+	if len(d.owed) > 0 { // the alarm before it, perhaps
+		if err := d.append(); err != nil {
+			return l, true, fmt.Errorf("alarm: safe mode is not on the disk: %w", err)
+		}
+	}
 	return l, true, nil
 }
 

@@ -238,3 +238,45 @@ func TestCriticalAlert(t *testing.T) {
 		t.Errorf("after a restart: got %+v, want the alarm", l)
 	}
 }
+
+// TestAlarmThatIsOwed comes while the disk is full: it is obeyed, written as
+// soon as there is room, and outlives a restart.
+func TestAlarmThatIsOwed(t *testing.T) {
+	for _, next := range []string{"close", "alarm", "record"} {
+		t.Run(next, func(t *testing.T) {
+			config := onDisk(t)
+			e := open(t, config)
+			record(t, e, outcomes(normal(1, 2, 8), 8))
+			full := limitFiles(t, 0)
+			if _, err := e.Directory().Alarm(t.Context(), "critical alert"); err == nil || !strings.Contains(err.Error(), "not on the disk") {
+				t.Errorf("got %v, want that it is not on the disk", err)
+			}
+			if _, err := e.Directory().Alarm(t.Context(), "another"); err == nil {
+				t.Error("another alarm: got no error, want that safe mode is not on the disk")
+			}
+			if l := e.Directory().Levers(); l.Stage != policy.Alarmed {
+				t.Errorf("got %+v, want the alarm to be obeyed", l)
+			}
+			full()
+			switch next {
+			case "alarm":
+				if _, err := e.Directory().Alarm(t.Context(), "a third"); err != nil {
+					t.Error(err)
+				}
+			case "record":
+				record(t, e, outcomes(normal(2, 2, 8), 8))
+			}
+			if next != "close" {
+				if l := directory(t, config, engine.ReadOnly()).Levers(); l.Stage != policy.Alarmed {
+					t.Errorf("on the disk: got %+v, want the alarm", l)
+				}
+			}
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if l := directory(t, config, engine.ReadOnly()).Levers(); l.Stage != policy.Alarmed {
+				t.Errorf("after a restart: got %+v, want the alarm", l)
+			}
+		})
+	}
+}

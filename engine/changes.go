@@ -148,7 +148,7 @@ func (d *Directory) Resize(ctx context.Context, capacity int) (evicted int, err 
 		evictions, err := tx.Resize(capacity)
 		evicted = len(evictions)
 		return []journal.Entry{encodeCapacity(capacity)}, err
-	}, func() { d.guard.replaced() })
+	}, func() { d.guard.resized() })
 	if err != nil {
 		return 0, fmt.Errorf("resize: %w", err)
 	}

@@ -90,8 +90,6 @@ func stricter(key string, now, then any) bool {
 		return *then.(*float64) < *now.(*float64)
 	case "safety.collapse_threshold":
 		return *then.(*float64) > *now.(*float64)
-	case "detector.sensitivity":
-		return *then.(*float64) < *now.(*float64) // more is held
 	case "detector.on_outlier":
 		return *now.(*string) == OnOutlierFlag
 	case "detector.source_quota":

@@ -70,6 +70,7 @@ type Directory struct {
 	changing gate
 	waiting  queue
 	saved    journal.Position // of the newest checkpoint; guarded by saving
+	unsaved  atomic.Bool      // patterns or levers changed since
 	owed     []journal.Entry  // records that come before all others; guarded by changing
 	complete bool             // opening succeeded: what it found may be saved
 	closed   bool             // guarded by changing
@@ -290,7 +291,7 @@ func (d *Directory) Close() error {
 		ctx := context.Background() // it never ends, so the gates answer nil
 		_ = d.saving.lock(ctx)
 		defer d.saving.unlock()
-		if d.complete && d.writes() && d.journal.Position() != d.saved && d.keys.inUse() == nil {
+		if d.complete && d.writes() && d.worthSaving() && d.keys.inUse() == nil {
 			if _, err := d.save(ctx, d.user, "close", 0); err != nil {
 				errs = append(errs, fmt.Errorf("%w (the journal holds every outcome)", err))
 			}
@@ -321,6 +322,7 @@ func (nobody) rollback()                                                     {}
 func (nobody) evicted(memory.Side, int64, []float32)                         {}
 func (nobody) accepted(context.Context, memory.Side, []float32, int64) error { return nil }
 func (nobody) replaced()                                                     {}
+func (nobody) resized()                                                      {}
 func (nobody) state() ([]byte, error)                                        { return nil, nil }
 
 // snapshotOf is what a memory is restored from.

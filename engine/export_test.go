@@ -23,3 +23,14 @@ func (d *Directory) Hold(ctx context.Context, h Held) (id int64, err error) {
 
 // Numbers are those that rules decide on.
 func (v *Verdict) Numbers(noAllow bool) policy.Numbers { return numbersOf(v, noAllow) }
+
+// Owe has the levers as they are be written with whatever is written next, as
+// after an alarm, or a replacement, that could not be.
+func (d *Directory) Owe() error {
+	entry, err := encodeJSON(opLevers, d.Levers())
+	d.owed = append(d.owed, entry)
+	return err
+}
+
+// DetectorState is what the journal said last of the detector's state.
+func (d *Directory) DetectorState() string { return string(d.detectorState) }

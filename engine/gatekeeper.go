@@ -18,6 +18,7 @@ type gatekeeper struct {
 	detector *detect.Detector // nil: everything passes
 	tx       *detect.Tx       // the open transaction
 	stale    bool             // the memory is another than the detector knows
+	kept     bool             // while stale: what the detector knows still holds
 }
 
 var _ guard = (*gatekeeper)(nil)
@@ -48,11 +49,16 @@ func newGatekeeper(ctx context.Context, e *Engine) (*gatekeeper, error) {
 
 // load has the detector learn the memory anew.
 func (g *gatekeeper) load(ctx context.Context) error {
+	if g.kept {
+		if err := g.detector.Restore(g.detector.State()); err != nil {
+			return err
+		}
+	}
 	safe, unsafe := sidesOf(g.engine.directory)
 	if err := g.detector.Load(ctx, safe, unsafe); err != nil {
 		return err
 	}
-	g.stale = false
+	g.stale, g.kept = false, false
 	return nil
 }
 
@@ -135,13 +141,33 @@ func (g *gatekeeper) evicted(side memory.Side, id int64, pattern []float32) {
 	}
 }
 
-func (g *gatekeeper) replaced() { g.stale = true }
+func (g *gatekeeper) replaced() { g.stale, g.kept = true, false }
+
+func (g *gatekeeper) resized() { g.kept, g.stale = g.kept || !g.stale, true }
 
 func (g *gatekeeper) state() ([]byte, error) {
 	if g.detector == nil {
 		return nil, nil
 	}
-	return json.Marshal(g.detector.State())
+	state := g.detector.State()
+	if g.stale && !g.kept {
+		state.Sides = [2]detect.SideState{}
+	}
+	return json.Marshal(state)
+}
+
+// forgotten is a detector's state without what it knew of the patterns; the
+// quotas of sources stay. nil stays nil.
+func forgotten(state []byte) ([]byte, error) {
+	if state == nil {
+		return nil, nil
+	}
+	var s detect.State
+	if err := json.Unmarshal(state, &s); err != nil {
+		return nil, err
+	}
+	s.Sides = [2]detect.SideState{}
+	return json.Marshal(s)
 }
 
 // judged is the detector's view of the outcomes of one call.

@@ -152,6 +152,7 @@ func (d *Directory) openToWrite(keys *keys, anySize bool) error {
 	if err := d.replayed(r, err); err != nil {
 		return err
 	}
+	d.unsaved.Store(r.unsaved)
 	if d.saved = from; r.changes == 0 {
 		d.saved = d.journal.Position() // it only carries on what stood there
 	}
@@ -259,7 +260,7 @@ func (d *Directory) startFresh(options journal.Options, anySize bool) error {
 	}
 	// Whatever the journal is given from here on continues a checkpoint.
 	position := d.journal.Position()
-	stands, err := d.carry() // what a guard brought along
+	stands, err := d.carry(false)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,10 @@ const (
 	opDecided    journal.Type = 10 // somebody decided on it, or nobody in time
 )
 
+// changesMemory says whether a record is of what a checkpoint holds, patterns or
+// levers, and not of what waits for people.
+func changesMemory(t journal.Type) bool { return t <= opReplaced }
+
 // errOperation says that a record of the journal does not fit what it is
 // applied to.
 var errOperation = errors.New("record does not fit the memory before it")

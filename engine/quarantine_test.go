@@ -1,9 +1,11 @@
 package engine_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/fdqc-cockpit/fdqc/engine"
@@ -141,5 +143,135 @@ func TestQuarantineIsNoPartOfARollback(t *testing.T) {
 		if got := fmt.Sprint(d.Quarantine()); got != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
+	}
+}
+
+// TestWhatIsOwedComesBeforeTheCheckpoint saves while a record could not be
+// written yet: the journal goes on after the checkpoint with what stands.
+func TestWhatIsOwedComesBeforeTheCheckpoint(t *testing.T) {
+	for name, next := range map[string]func(*engine.Directory) error{
+		"save":    func(d *engine.Directory) error { _, err := d.Save(t.Context(), "command"); return err },
+		"restore": func(d *engine.Directory) error { _, err := d.Restore(t.Context(), 1, "me", ""); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := onDisk(t)
+			e := open(t, config)
+			hold(t, e.Directory(), normal(1, 2, 8))
+			if err := e.Directory().Owe(); err != nil {
+				t.Fatal(err)
+			}
+			if err := next(e.Directory()); err != nil {
+				t.Fatal(err)
+			}
+			want := whole(e.Directory())
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got := whole(directory(t, config)); got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+// TestADetectorForgetsAMemoryThatIsGone rolls back: what the detector learned of
+// the memory before is in no journal any more, sources' quotas are.
+func TestADetectorForgetsAMemoryThatIsGone(t *testing.T) {
+	for _, by := range []string{"engine", "directory"} {
+		t.Run(by, func(t *testing.T) {
+			config := onDisk(t)
+			e := open(t, config)
+			clean := outcomes(normal(1, 2400, 8), 8)
+			clean[0].Source = "web"
+			record(t, e, clean)
+			if _, err := e.Save(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if left := e.Directory().DetectorState(); !strings.Contains(left, `"anchor"`) || !strings.Contains(left, `"web"`) {
+				t.Fatalf("before: got %.300s, want an anchor and a source", left)
+			}
+			d := e.Directory()
+			if by == "directory" {
+				if err := e.Close(); err != nil {
+					t.Fatal(err)
+				}
+				d = directory(t, config)
+			}
+			if _, err := d.Rollback(t.Context(), 1, "me", "poisoned"); err != nil {
+				t.Fatal(err)
+			}
+			if left := d.DetectorState(); strings.Contains(left, `"anchor"`) || !strings.Contains(left, `"web"`) {
+				t.Errorf("after the rollback: got %.300s, want the source alone", left)
+			}
+		})
+	}
+}
+
+// TestAResizeForgetsNothing: the anchor that drift is measured from stays.
+func TestAResizeForgetsNothing(t *testing.T) {
+	config := onDisk(t)
+	config.Memory.Capacity = 2000
+	e := open(t, config)
+	record(t, e, outcomes(normal(1, 3000, 8), 8))
+	anchor := func() string {
+		t.Helper()
+		if _, err := e.Save(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var state struct {
+			Sides []struct {
+				Anchor json.RawMessage `json:"anchor"`
+			} `json:"sides"`
+		}
+		if err := json.Unmarshal([]byte(e.Directory().DetectorState()), &state); err != nil {
+			t.Fatal(err)
+		}
+		return string(state.Sides[0].Anchor) + string(state.Sides[1].Anchor)
+	}
+	before := anchor()
+	if _, err := e.ResizeMemory(t.Context(), 1200); err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{"at once", "after an outcome"} {
+		if got := anchor(); got != before || before == "" {
+			t.Errorf("%s: got anchor %.100s, want %.100s", when, got, before)
+		}
+		record(t, e, outcomes(normal(2, 2, 8), 8))
+	}
+}
+
+// TestWhatWaitsDropsNoCheckpoint opens and closes with asks and held outcomes
+// alone: the checkpoints that a rollback could go to stay.
+func TestWhatWaitsDropsNoCheckpoint(t *testing.T) {
+	config := onDisk(t)
+	config.Persistence.MaxCheckpoints = 3
+	e := open(t, config)
+	for seed := range uint64(2) {
+		record(t, e, outcomes(normal(seed, 4, 8), 8))
+		if _, err := e.Save(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := fmt.Sprint(patternFiles(t, config.Persistence.Dir))
+	for i := range 5 {
+		d, err := engine.OpenDirectory(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hold(t, d, normal(uint64(i), 1, 8))
+		ask(t, d, asks(normal(uint64(i), 1, 8), fmt.Sprint("a", i)))
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fmt.Sprint(patternFiles(t, config.Persistence.Dir)); got != before {
+		t.Errorf("got checkpoints %s, want %s", got, before)
+	}
+	d := directory(t, config, engine.ReadOnly())
+	if pending, _ := d.Approvals(); len(pending) != 5 || len(d.Quarantine()) != 5 {
+		t.Errorf("got %d asks and %d held outcomes, want 5 of each", len(pending), len(d.Quarantine()))
 	}
 }

@@ -17,7 +17,8 @@ import (
 type Outcome struct {
 	Embedding []float32 // 1 to 4,096 finite numbers
 	IsSafe    bool
-	// ID names the outcome for people, should it be held; it may be "".
+	// ID names the outcome for people, should it be held; it may be "". It has
+	// at most 4,096 bytes, as Source has.
 	ID string
 	// Source is who says so, for the detector's quotas; "" is an operator,
 	// who has none.
@@ -58,6 +59,9 @@ type Receipt struct {
 	Reason    string
 	Findings  []Finding // what the detector's rules said
 }
+
+// maxName bounds an outcome's id and source, in bytes: the quarantine keeps them.
+const maxName = 4096
 
 // Record puts outcomes into the memory, in order, and returns when they are
 // durable: in the journal, synced to the disk (persistence.journal_sync can
@@ -134,6 +138,7 @@ func (e *Engine) recordRows(ctx context.Context, outcomes []Outcome, rows []floa
 // recordRow puts one outcome where the detector lets it go, and answers the
 // record of it; none, where it goes nowhere.
 func (e *Engine) recordRow(ctx context.Context, tx *transaction, judged *judged, i int, o *Outcome, row []float32, r *Receipt) (journal.Entry, error) {
+	*r = Receipt{Side: r.Side} // an attempt before this one may have been undone
 	importance := float32(1)
 	if o.Importance != nil {
 		importance = *o.Importance
@@ -211,6 +216,8 @@ func (e *Engine) workspaceRows(ctx context.Context, outcomes []Outcome, receipts
 		switch {
 		case width < 1 || width > models.MaxWidth:
 			r.Result, r.Reason = Failed, fmt.Sprintf("embedding of width %d, expected 1 to %d", width, models.MaxWidth)
+		case len(o.ID) > maxName || len(o.Source) > maxName:
+			r.Result, r.Reason = Failed, fmt.Sprintf("id of %d bytes and source of %d, expected at most %d", len(o.ID), len(o.Source), maxName)
 		case o.Importance != nil && !(*o.Importance >= 0 && *o.Importance <= math.MaxFloat32):
 			r.Result, r.Reason = Failed, fmt.Sprintf("importance %v, expected a finite number of at least 0", *o.Importance)
 		default:

@@ -205,11 +205,14 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, step l
 			return nil, err
 		}
 	}
+	if err := d.append(); err != nil { // what is owed belongs before the checkpoint
+		return nil, err
+	}
 	position, err := d.journal.Rotate()
 	if err != nil {
 		return nil, err
 	}
-	stands, err := d.carry()
+	stands, err := d.carry(true)
 	if err != nil {
 		return nil, err
 	}
@@ -239,6 +242,7 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, step l
 		return nil, err
 	}
 	d.saved = d.journal.Position() // what follows the checkpoint says no more than it
+	d.unsaved.Store(false)
 	d.pruneJournal()
 	if err := d.audit.flush(true); err != nil {
 		return nil, fmt.Errorf("%s is the memory now, and not on record yet: %w", saved.Path, err)
@@ -285,7 +289,7 @@ func (d *Directory) journalReplacement(r replacement) error {
 	if err != nil {
 		return err
 	}
-	d.owed = []journal.Entry{entry}
+	d.owed = append(d.owed, entry)
 	return d.append()
 }
 
@@ -311,6 +315,11 @@ func (d *Directory) appendSteps(steps ...step) error {
 		return err
 	}
 	d.owed = nil
+	for i := range entries {
+		if changesMemory(entries[i].Type) {
+			d.unsaved.Store(true)
+		}
+	}
 	d.audit.commit(position.Sequence, steps...)
 	return nil
 }

@@ -28,6 +28,7 @@ type replay struct {
 	changes    int64     // those of them that carry nothing on
 	carried    *standing // the records before this one do; nil: they do not
 	stood      bool      // the first one did
+	unsaved    bool      // one of them is of what a checkpoint holds
 	met        bool      // the record of the checkpoint's own replacement came
 
 	audit *auditor // is told of every record; may be nil
@@ -71,6 +72,7 @@ func (r *replay) record(record journal.Record) error {
 		r.carried = nil
 		r.changes++
 	}
+	r.unsaved = r.unsaved || changesMemory(record.Type)
 	evicted, err := r.apply(record)
 	if err != nil {
 		return err

@@ -36,14 +36,23 @@ func (d *Directory) save(ctx context.Context, by, reason string, source int64) (
 		return store.Checkpoint{}, err
 	}
 	snapshot, levers := d.memory.Snapshot(), d.Levers()
-	position, err := d.journal.Rotate()
-	var stands bool
-	var carried journal.Position
+	err = d.append() // what is owed belongs before the checkpoint
+	var position, carried journal.Position
 	if err == nil {
-		stands, err = d.carry()
+		position, err = d.journal.Rotate()
+	}
+	var stands bool
+	if err == nil {
+		stands, err = d.carry(false)
 		carried = d.journal.Position()
 		d.watch.look()
 	}
+	unsaved := d.unsaved.Swap(false)
+	defer func() {
+		if err != nil && unsaved {
+			d.unsaved.Store(true)
+		}
+	}()
 	d.changing.unlock()
 	if err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
@@ -61,6 +70,18 @@ func (d *Directory) save(ctx context.Context, by, reason string, source int64) (
 	d.audit.saved(saved, by, d.pruneJournal(), false)
 	_ = d.audit.flush(true) // it has said so, and tries again
 	return saved, nil
+}
+
+// mostUnsaved is how many records may come after a checkpoint that are no
+// reason for another one.
+const mostUnsaved = 10_000
+
+// worthSaving says whether a checkpoint would hold another memory, or other
+// levers, than the newest: what only waits for people (quarantine, approvals) is
+// no reason to drop a checkpoint that a rollback could go to, until the journal
+// grows long. The caller holds saving.
+func (d *Directory) worthSaving() bool {
+	return d.unsaved.Load() || d.journal.Position().Sequence-d.saved.Sequence > mostUnsaved
 }
 
 // savable says whether there is somewhere to save to. The caller holds
@@ -145,7 +166,7 @@ func (d *Directory) saveIfChanged(ctx context.Context) {
 		return
 	}
 	defer d.saving.unlock()
-	if d.journal.Position() == d.saved {
+	if !d.worthSaving() {
 		return
 	}
 	if _, err := d.save(ctx, d.user, "auto", 0); err != nil && ctx.Err() == nil {

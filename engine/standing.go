@@ -22,15 +22,20 @@ type standing struct {
 // carry writes to the journal, which a checkpoint has just begun a segment of,
 // what stands beside the memory, and answers whether anything ever did. It is
 // on the disk before the checkpoint is, whatever the journal's mode: the
-// checkpoint's manifest says that it is there. The caller holds changing.
-func (d *Directory) carry() (stands bool, err error) {
+// checkpoint's manifest says that it is there. Of a memory that is being replaced
+// the detector's state says nothing about the next. The caller holds changing.
+func (d *Directory) carry(replaced bool) (stands bool, err error) {
 	state, err := d.guard.state()
+	if err == nil && state == nil {
+		state = d.detectorState
+	}
+	if err == nil && replaced {
+		state, err = forgotten(state)
+	}
 	if err != nil {
 		return false, fmt.Errorf("state of the detector: %w", err)
 	}
-	if state != nil {
-		d.detectorState = state
-	}
+	d.detectorState = state
 	q, approvals := d.quarantine.Load(), d.approvals.Load()
 	if q.next == 0 && approvals.next == 0 && d.detectorState == nil {
 		return false, nil

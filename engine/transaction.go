@@ -28,9 +28,10 @@ type guard interface {
 	accepted(ctx context.Context, side memory.Side, row []float32, id int64) error
 	// evicted says that a pattern, [2n], left the memory.
 	evicted(side memory.Side, id int64, pattern []float32)
-	// replaced says that the whole memory is another. It comes between
-	// transactions.
+	// replaced says that the whole memory is another, resized that it lost
+	// patterns to a smaller capacity. They come between transactions.
 	replaced()
+	resized()
 	// state is what the guard must not forget over a restart, as JSON.
 	// It comes between transactions.
 	state() ([]byte, error)

@@ -51,7 +51,7 @@ var hostile = []struct {
 	}},
 	{"devices", "device", []string{
 		"con", "CON", "prn", "PRN.txt", "aux", "AUX.c", "a/aux.h", "nul", "NUL", "nul.txt", "Nul.tar.gz", "com1", "COM1", "COM9.log", "com0", "lpt1", "LPT9", "lpt1.txt", "x/lpt3/y", "cOn.x", "con .txt",
-		"/dev/sda", "/dev/mem", "/dev/null", "/dev/tcp/host/80", "/proc/self/environ", "/proc/1/root/etc/passwd", "/proc/self/fd/3",
+		"/dev/sda", "/./dev/sda", "/./proc/self/environ", "/proc", "/dev", "/dev/mem", "/dev/null", "/dev/tcp/host/80", "/proc/self/environ", "/proc/1/root/etc/passwd", "/proc/self/fd/3",
 	}},
 	{"devices with signs", "'$'", []string{"CONIN$", "conout$", "CLOCK$", "$MFT", "$Extend/x"}},
 	{"short names", "short name", []string{"PROGRA~1", "progra~1/x", "a/DOCUME~1/b", "SECRET~1.TXT", "x/abcdef~2.md", "WEB~1.CON"}},

@@ -48,7 +48,7 @@ func plainPath(p string) string {
 			return fmt.Sprintf("component %d, %q, %s", i+1, component, why)
 		}
 	}
-	if strings.HasPrefix(p, "/proc/") || strings.HasPrefix(p, "/dev/") {
+	if clean := path.Clean(p) + "/"; strings.HasPrefix(clean, "/proc/") || strings.HasPrefix(clean, "/dev/") {
 		return "leads to devices or to other processes"
 	}
 	return ""

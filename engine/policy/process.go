@@ -104,7 +104,7 @@ func argument(text string) string {
 		return "holds an escape, expected characters as they are"
 	}
 	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("/=:, @", r) }) {
-		if part == ".." {
+		if part == ".." || strings.HasPrefix(part, "-") && strings.HasSuffix(part, "..") {
 			return "leads to the folder above"
 		}
 	}
