@@ -255,6 +255,19 @@ func (w *watch) notJudged(rows int, start time.Time, err error) {
 	w.End(t, start)
 }
 
+// CountRefused counts rows that could not even be handed to Validate, such as
+// lines that are no JSON: they are errors among the rows that were judged.
+func (e *Engine) CountRefused(rows int) {
+	w := e.directory.watch
+	if w == nil || rows == 0 {
+		return
+	}
+	start := w.begin()
+	t := w.Begin()
+	t.Refused(monitor.Unreadable, rows)
+	w.End(t, start)
+}
+
 func refusalOf(s Status) monitor.Refusal {
 	switch s {
 	case BasicChecksFailed:

@@ -134,6 +134,7 @@ fdqc_validation_errors_total{reason="failed_call"} 0
 fdqc_validation_errors_total{reason="no_score"} 0
 fdqc_validation_errors_total{reason="not_finite"} 0
 fdqc_validation_errors_total{reason="overflow"} 2
+fdqc_validation_errors_total{reason="unreadable"} 0
 # HELP fdqc_risk_score_mean Mean risk of all rows judged since the start; 0 before the first.
 # TYPE fdqc_risk_score_mean gauge
 fdqc_risk_score_mean 0.5

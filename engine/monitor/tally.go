@@ -24,11 +24,12 @@ const (
 	Overflow
 	NoScore
 	FailedCall // of the whole batch: the device, or memory
+	Unreadable // its caller could not make an embedding of it
 	refusals
 )
 
 func (r Refusal) String() string {
-	return [...]string{"basic_checks", "not_finite", "overflow", "no_score", "failed_call"}[r]
+	return [...]string{"basic_checks", "not_finite", "overflow", "no_score", "failed_call", "unreadable"}[r]
 }
 
 // approvedBit, beside a decision, says that the tier approved.

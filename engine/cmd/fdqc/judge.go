@@ -167,6 +167,7 @@ func (j *judge) gather(rs *rows.RowBatch, from, to int, into *answers) (stop *ro
 	b := &j.batch
 	j.flat, j.members, j.failed = j.flat[:0], j.members[:0], j.failed[:0]
 	b.Widths, b.Sessions, b.BasicChecks, b.HashText = b.Widths[:0], b.Sessions[:0], b.BasicChecks[:0], b.HashText[:0]
+	refused := 0
 	hashes := false // so that the numbers as they were read are not all there is
 	end := to
 	for i := from; i < to; i++ {
@@ -178,6 +179,7 @@ func (j *judge) gather(rs *rows.RowBatch, from, to int, into *answers) (stop *ro
 				break
 			}
 			into.results = append(into.results, rows.Refused(e.ID, refusal))
+			refused++
 			continue
 		}
 		into.results = append(into.results, rows.Result{})
@@ -196,6 +198,7 @@ func (j *judge) gather(rs *rows.RowBatch, from, to int, into *answers) (stop *ro
 		b.BasicChecks = append(b.BasicChecks, e.BasicChecks && failed == "")
 		b.HashText = append(b.HashText, hash)
 	}
+	j.engine.CountRefused(refused)
 	b.Embeddings = j.flat
 	if !hashes {
 		b.Embeddings = rs.Numbers(from, end)

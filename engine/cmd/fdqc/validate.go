@@ -34,6 +34,8 @@ require_signed_actions); one that fails is blocked, with the field as the reason
 
 A row that is refused (NaN, infinity, wrong width, bad JSON) ends the command
 with its line number; with --on-error skip it is a verdict that blocks.
+A critical alert puts safe mode on in this command, and in the process that has
+the data directory open, if there is one: this command itself writes nothing there.
 A regular output file appears under its name only when complete.`,
 		Example: `  fdqc validate --input actions.jsonl --output verdicts.jsonl
   fdqc validate --input embeddings.npy --output verdicts.npz --fields id,risk_score,decision
@@ -54,6 +56,13 @@ A regular output file appears under its name only when complete.`,
 			options := []engine.Option{
 				engine.ReadOnly(), engine.WithStateFile(o.state),
 				engine.WithPatternsFile(o.patterns), engine.WithProjectionsFile(o.projections),
+			}
+			if o.state+o.patterns == "" {
+				tell, err := a.tellOwner(c)
+				if err != nil {
+					return err
+				}
+				options = append(options, tell)
 			}
 			var k *asker
 			if o.ask {
