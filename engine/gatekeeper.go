@@ -122,7 +122,7 @@ func (g *gatekeeper) accepted(ctx context.Context, side memory.Side, row []float
 	if g.tx == nil {
 		return nil
 	}
-	// The detector keeps count of what it would have held.
+	// It may make the detector's fit due; what its rules say is not asked.
 	r := detect.Row{Values: row, Safe: side == memory.Safe, NearestSame: math.Inf(1), NearestOther: math.Inf(1)}
 	batch, err := g.tx.Prepare(ctx, []detect.Row{r})
 	if err != nil {
@@ -241,8 +241,7 @@ func (j *judged) judge(ctx context.Context, i int) (findings []Finding, holds bo
 	}
 	found, err := j.batch.Judge(ctx, j.place[i])
 	for _, f := range found {
-		// JSON, which the journal is given, knows no infinity.
-		findings = append(findings, Finding{Rule: string(f.Rule), Score: min(f.Score, math.MaxFloat64), Reason: f.Reason})
+		findings = append(findings, Finding{Rule: string(f.Rule), Score: f.Score, Reason: f.Reason})
 		holds = holds || f.Holds
 	}
 	return findings, holds, err

@@ -32,7 +32,8 @@ func WithMetrics(r prometheus.Registerer) Option {
 }
 
 // WithOnCritical has a function told of every critical alert, on a goroutine
-// of its own, after safe mode is on and before anybody outside is told.
+// of its own, after safe mode is on and before anybody outside is told. It must
+// not close the engine or the directory, which wait for it.
 func WithOnCritical(f func(monitor.Alert)) Option {
 	return func(o *options) { o.onCritical = f }
 }

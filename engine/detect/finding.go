@@ -15,7 +15,7 @@ const (
 // Finding says that a rule fired for a row.
 type Finding struct {
 	Rule   Rule
-	Score  float64 // the value by its limit, at least 1; +Inf where the limit is 0
+	Score  float64 // the value by its limit, at least 1 and at most 1e9
 	Reason string  // with the value and the limit
 	Holds  bool    // false: only named
 }

@@ -8,8 +8,9 @@ import (
 
 const (
 	// mostSources are told apart. When there are more at once, new ones share
-	// one quota: a flood of names gets no more than a source, and nobody's
-	// count is lost to it.
+	// one quota, and nobody's count is lost to a flood of names. Whoever may
+	// invent names has as many quotas until then: what a name is worth is for
+	// whoever writes it into the row.
 	mostSources = 4096
 	// crowd is the source that these are. No hash and no short name is as it.
 	crowd = "\x00"
