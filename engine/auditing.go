@@ -373,8 +373,12 @@ func (a *auditor) write(sign bool) error {
 	a.gathering.Lock()
 	entries := a.derived.take()
 	a.gathering.Unlock()
-	for _, e := range entries {
+	for i, e := range entries {
 		if err := a.log.Append(e); err != nil {
+			// Those after it would say that the log is complete up to them.
+			a.gathering.Lock()
+			a.derived.entries = slices.Concat(entries[i:], a.derived.entries)
+			a.gathering.Unlock()
 			return err
 		}
 	}
