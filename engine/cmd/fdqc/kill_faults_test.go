@@ -241,6 +241,9 @@ func wait(t *testing.T, running func() bool, happened func() bool) {
 func TestKilledWriters(t *testing.T) {
 	needLibTorch(t)
 	rounds := 20
+	if testing.Short() { // under the race detector
+		rounds = 10
+	}
 	if os.Getenv("FDQC_SOAK") != "" {
 		rounds = 200
 	}
