@@ -97,7 +97,8 @@ def show(folder):
         raise SystemExit("demo: the verdicts are not those of the judged rows, in their order")
     pairs = list(zip(labels, verdicts, strict=True))
 
-    print(f"{len(receipts) - len(held)} outcomes are patterns now, the detector holds {len(held)} for a person (fdqc quarantine list):\n")
+    print(f"{len(receipts) - len(held)} outcomes are patterns now.")
+    print(f"The detector holds {len(held)} for a person (fdqc quarantine list):\n")
     for receipt in held:
         print(f"  {cut(receipt['id'], 11):11} {cut(receipt['reason'], 98)}")
     print("\nA sample of the verdicts. approved: by the tier alone; decision: what fdqc says to do")
