@@ -321,6 +321,7 @@ func (nobody) commit()                                                       {}
 func (nobody) rollback()                                                     {}
 func (nobody) evicted(memory.Side, int64, []float32)                         {}
 func (nobody) accepted(context.Context, memory.Side, []float32, int64) error { return nil }
+func (nobody) released(*Held)                                                {}
 func (nobody) replaced()                                                     {}
 func (nobody) resized()                                                      {}
 func (nobody) state() ([]byte, error)                                        { return nil, nil }

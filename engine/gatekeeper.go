@@ -135,6 +135,17 @@ func (g *gatekeeper) accepted(ctx context.Context, side memory.Side, row []float
 	return nil
 }
 
+func (g *gatekeeper) released(h *Held) {
+	if g.tx == nil {
+		return
+	}
+	var rules []detect.Rule
+	for _, f := range h.Findings {
+		rules = append(rules, detect.Rule(f.Rule))
+	}
+	g.tx.Release(sideNamed(h.Side) == memory.Safe, rules...)
+}
+
 func (g *gatekeeper) evicted(side memory.Side, id int64, pattern []float32) {
 	if g.tx != nil {
 		g.tx.Evicted(side == memory.Safe, id, pattern)

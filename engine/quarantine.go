@@ -148,6 +148,7 @@ func (d *Directory) Release(ctx context.Context, ids []int64, accept bool, by, r
 				return nil, err
 			}
 			tx.quarantine.remove(i)
+			tx.guard.released(h)
 			entries = append(entries, entry)
 			if !accept {
 				continue

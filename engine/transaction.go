@@ -26,6 +26,8 @@ type guard interface {
 	rollback()
 	// accepted says that an operator let a row, [n], in: it is the pattern id.
 	accepted(ctx context.Context, side memory.Side, row []float32, id int64) error
+	// released says that an outcome left the quarantine.
+	released(h *Held)
 	// evicted says that a pattern, [2n], left the memory.
 	evicted(side memory.Side, id int64, pattern []float32)
 	// replaced says that the whole memory is another, resized that it lost

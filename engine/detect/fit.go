@@ -95,8 +95,13 @@ func (d *Detector) fitted(ctx context.Context, which int) (*fit, *Limits, error)
 	}
 	f.near = nearShare * math.Sqrt(own.columns.trace())
 	f.limit = quantile(left, share*own.held.Outlier, 1-d.config.Sensitivity)
-	if queries == 0 {
+	switch {
+	case d.limited(which):
 		return f, own.limits, nil
+	case queries == 0:
+		// A sample of the other side that is empty: limits that hold nothing,
+		// until it has doubled, or every row would ask for another fit.
+		return f, &Limits{Count: own.columns.count, Others: other.columns.count, Ratio: math.MaxFloat64}, nil
 	}
 	l := &Limits{Count: own.columns.count, Others: other.columns.count}
 	for i := range same {

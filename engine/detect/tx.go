@@ -178,6 +178,18 @@ func (b *Batch) Hold(i int) {
 	h.Ratio += v.held.Ratio
 }
 
+// Release says that a row which was held, for these rules, waits no more: a
+// person let it in, and then its own distances count, or knew it for poison.
+func (tx *Tx) Release(safe bool, rules ...Rule) {
+	h := &tx.d.sides[(&Row{Safe: safe}).side()].held
+	if slices.Contains(rules, Outlier) {
+		h.Outlier = max(0, h.Outlier-1)
+	}
+	if slices.Contains(rules, Contradiction) {
+		h.Ratio = max(0, h.Ratio-1)
+	}
+}
+
 // use counts against a source's quota.
 func (tx *Tx) use(source string, weight float64) {
 	if source == "" || weight == 0 {
