@@ -112,12 +112,15 @@ func retryAfterOf(h http.Header, now time.Time) time.Duration {
 }
 
 // plain takes the address out of an error.
-func (h *hook) plain(err error) error {
+func (h *hook) plain(err error) error { return h.url.scrub(withoutAddress(err)) }
+
+// withoutAddress is what went wrong with a request, and not where it went.
+func withoutAddress(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {
-		err = of.Err
+		return of.Err
 	}
-	return h.url.scrub(err)
+	return err
 }
 
 // Slack sends alerts to an incoming webhook of Slack.

@@ -22,11 +22,14 @@ func TestPush(t *testing.T) {
 		name     string
 		statuses []int
 		ok       bool
+		attempts int64
 	}{
-		{"ok", []int{200}, true},
-		{"fails, then works", []int{500, 202}, true},
-		{"fails", []int{500}, false},
-		{"redirects", []int{302}, false},
+		{"ok", []int{200}, true, 1},
+		{"fails, then works", []int{500, 202}, true, 2},
+		{"fails", []int{500}, false, int64(quick().Attempts)},
+		{"redirects", []int{302}, false, 1},
+		{"is another's", []int{404}, false, 1},
+		{"says nothing", []int{204}, false, int64(quick().Attempts)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var n atomic.Int64
@@ -37,10 +40,14 @@ func TestPush(t *testing.T) {
 				body.Store(string(text))
 				w.Header().Set("Location", "/")
 				w.WriteHeader(c.statuses[min(int(n.Add(1)), len(c.statuses))-1])
+				_, _ = io.WriteString(w, "secret")
 			})
 			err := m.Metrics.Push(t.Context(), s.URL, "fdqc_validate", registry, quick())
-			if (err == nil) != c.ok {
-				t.Errorf("got %v, want success: %v", err, c.ok)
+			if (err == nil) != c.ok || n.Load() != c.attempts {
+				t.Errorf("got %v after %d attempts, want success: %v after %d", err, n.Load(), c.ok, c.attempts)
+			}
+			if err != nil && (strings.Contains(err.Error(), s.URL) || strings.Contains(err.Error(), "secret")) {
+				t.Errorf("got %v, want neither the address nor the answer in it", err)
 			}
 			if path.Load() != "PUT /metrics/job/fdqc_validate" || !strings.Contains(body.Load().(string), "fdqc_validations_total") {
 				t.Errorf("pushed %s with %d bytes", path.Load(), len(body.Load().(string)))

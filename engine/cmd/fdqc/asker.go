@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
 	"github.com/fdqc-cockpit/fdqc/engine"
@@ -12,9 +13,9 @@ import (
 	"github.com/fdqc-cockpit/fdqc/engine/rows"
 )
 
-// maxAsked is how many bytes of actions and rows go into one request; the
-// socket takes a MiB.
-const maxAsked = 128 << 10
+// maxAsked is how many bytes of actions and rows, as JSON, go into one request;
+// the socket takes a MiB, and one action and its row always fit.
+const maxAsked = 512 << 10
 
 // asker puts what needs a person into the queue of the data directory.
 type asker struct {
@@ -42,6 +43,11 @@ func (k *asker) ask(ctx context.Context, j *judge, batch *rows.RowBatch, a *answ
 			ask.Action, ask.Session, ask.Source = e.Action, e.Session, e.Source
 			values, _, _ = j.embedding(e) // it was judged by it
 		}
+		if len(ask.Action) > engine.MaxAskedAction {
+			k.refused++
+			k.why = fmt.Sprintf("an action of %d bytes, expected at most %d", len(ask.Action), engine.MaxAskedAction)
+			continue
+		}
 		asks = append(asks, ask)
 		flat.Embeddings, flat.Widths = append(flat.Embeddings, values...), append(flat.Widths, len(values))
 	}
@@ -53,11 +59,17 @@ func (k *asker) ask(ctx context.Context, j *judge, batch *rows.RowBatch, a *answ
 		return err
 	}
 	n := len(workspace) / len(asks)
-	for from, to, bytes := 0, 0, 0; from < len(asks); from, bytes = to, 0 {
-		for to < len(asks) && (to == from || bytes < maxAsked) {
-			asks[to].Workspace = workspace[to*n : (to+1)*n]
-			bytes += len(asks[to].Action) + 16*n + 1024
-			to++
+	for from, to := 0, 0; from < len(asks); from = to {
+		for bytes := 0; to < len(asks); to++ {
+			a := &asks[to]
+			a.Workspace = workspace[to*n : (to+1)*n]
+			quoted, err := json.Marshal(a.Action)
+			if err != nil {
+				return fmt.Errorf("ask for approval: %w", err)
+			}
+			if bytes += len(quoted) + len(a.Session) + len(a.Source) + 16*n + 1024; bytes > maxAsked && to > from {
+				break
+			}
 		}
 		if err := k.send(asks[from:to]); err != nil {
 			return fmt.Errorf("ask for approval: %w", err)
