@@ -48,3 +48,21 @@ func TestApprovals(t *testing.T) {
 		t.Errorf("got %+v", list)
 	}
 }
+
+// TestLongActions wait for approval in another process, in as many requests as
+// they need; one that is too long is said, and ends nothing.
+func TestLongActions(t *testing.T) {
+	needLibTorch(t)
+	var input strings.Builder
+	for i, length := range []int{100_000, 100_000, 200_000, 100_000, 100_000, 100_000} {
+		input.WriteString(row(i, `, "action": "`+strings.Repeat(`\u0001`, length)+`"`))
+	}
+	folder(t, map[string]string{"actions.jsonl": input.String()})
+	startOwner(t)(row(9, `, "is_safe": true`))
+	got := fdqc(t, "", "validate", "--input", "actions.jsonl", "--output", "verdicts.jsonl", "--request-approvals")
+	for _, want := range []string{"5 actions waiting", "1 action could not be put into the queue", "an action of 200000 bytes"} {
+		if got.code != exitDone || !strings.Contains(got.errors, want) {
+			t.Errorf("exit %d, %s, want %q", got.code, got.errors, want)
+		}
+	}
+}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -108,4 +110,42 @@ func lines(t *testing.T, text string) []map[string]any {
 // row is a JSON line with an embedding of width 8 and further fields.
 func row(id int, fields string) string {
 	return fmt.Sprintf(`{"id": %d, "embedding": [%d, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]%s}`+"\n", id, id, fields)
+}
+
+// startOwner starts a process that has the data directory open until the test
+// ends. tell gives it rows to record and answers the receipts.
+func startOwner(t *testing.T) (tell func(rows string) []map[string]any) {
+	t.Helper()
+	owner := process(context.WithoutCancel(t.Context()), "record", "--input", "-", "--output", "-") // which ends before the test
+	in, err := owner.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := owner.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := owner.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(in.Close(), owner.Wait()); err != nil {
+			t.Errorf("the owner: %v", err)
+		}
+	})
+	answers := bufio.NewScanner(out)
+	return func(rows string) []map[string]any {
+		t.Helper()
+		if _, err := io.WriteString(in, rows); err != nil {
+			t.Fatal(err)
+		}
+		var receipts []map[string]any
+		for range strings.Count(rows, "\n") {
+			if !answers.Scan() {
+				t.Fatalf("the owner ended: %v", answers.Err())
+			}
+			receipts = append(receipts, lines(t, answers.Text())...)
+		}
+		return receipts
+	}
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -31,24 +29,7 @@ func TestAReadersCriticalAlert(t *testing.T) {
 	if s := status(); strings.Contains(s, "alarmed") {
 		t.Errorf("a reader wrote an alarm: %s", s)
 	}
-	owner := process(t.Context(), "record", "--input", "-", "--output", "-")
-	in, err := owner.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := owner.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := owner.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(in, row(2, `, "is_safe": true`)); err != nil {
-		t.Fatal(err)
-	}
-	if !bufio.NewScanner(out).Scan() {
-		t.Fatal("the owner gave no receipt")
-	}
+	startOwner(t)(row(2, `, "is_safe": true`))
 	if got := judge(); got.code != exitDone {
 		t.Errorf("with an owner: exit %d, %s", got.code, got.errors)
 	}
@@ -56,11 +37,5 @@ func TestAReadersCriticalAlert(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the owner has no alarm: %s", status())
 		}
-	}
-	if err := in.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := owner.Wait(); err != nil {
-		t.Error(err)
 	}
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"io"
 	"os"
 	"strings"
 	"testing"
@@ -75,45 +73,16 @@ func TestOnOutlier(t *testing.T) {
 func TestQuarantineOfAnOwner(t *testing.T) {
 	needLibTorch(t)
 	folder(t, nil)
-	owner := process(t.Context(), "record", "--input", "-", "--output", "-")
-	in, err := owner.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := owner.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := owner.Start(); err != nil {
-		t.Fatal(err)
-	}
-	answers := bufio.NewScanner(out)
-	tell := func(text string) {
-		if _, err := io.WriteString(in, text); err != nil {
-			t.Fatal(err)
-		}
-		for range strings.Count(text, "\n") {
-			if !answers.Scan() {
-				t.Fatalf("the owner ended: %v", answers.Err())
-			}
-		}
-	}
+	tell := startOwner(t)
 	tell(contradicting)
 	if got := fdqc(t, "", "quarantine", "accept", "1"); got.code != exitDone || !strings.Contains(got.out, "accepted 1 outcome") {
 		t.Errorf("accept: exit %d, %s%s", got.code, got.out, got.errors)
 	}
-	tell(row(2, `, "is_safe": true`))
-	if last := lines(t, answers.Text())[0]; last["pattern_id"] != 3.0 {
+	if last := tell(row(2, `, "is_safe": true`))[0]; last["pattern_id"] != 3.0 {
 		t.Errorf("after the accepted one came %v, want pattern 3", last)
 	}
 	if got := fdqc(t, "", "quarantine", "list"); !strings.Contains(got.out, "nothing is in quarantine") {
 		t.Errorf("list: %s%s", got.out, got.errors)
-	}
-	if err := in.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := owner.Wait(); err != nil {
-		t.Error(err)
 	}
 }
 
