@@ -44,7 +44,6 @@ type Detector struct {
 	computer Computer
 	now      func() time.Time
 	sides    [2]*side // safe, unsafe
-	below    uint64   // limits which ids the samples have, see belongs
 	quotas   quotas
 	restored [2]SideState
 }
@@ -53,6 +52,7 @@ type Detector struct {
 type side struct {
 	columns columns
 	sample  sample
+	below   uint64  // limits which ids the sample has, see belongs
 	fit     *fit    // nil: too few rows
 	limits  *Limits // nil: too few rows
 	added   int     // rows since the fit
@@ -69,11 +69,11 @@ func New(config Config, computer Computer, now func() time.Time) (*Detector, err
 		return nil, err
 	}
 	d := &Detector{
-		config: config, computer: computer, now: now, below: math.MaxUint64,
+		config: config, computer: computer, now: now,
 		quotas: quotas{quota: float64(config.Quota), window: config.Window, sources: map[string]Consumed{}},
 	}
 	for i := range d.sides {
-		d.sides[i] = &side{columns: newColumns(config.Width), sample: newSample()}
+		d.sides[i] = &side{columns: newColumns(config.Width), sample: newSample(), below: math.MaxUint64}
 	}
 	return d, nil
 }
@@ -81,7 +81,6 @@ func New(config Config, computer Computer, now func() time.Time) (*Detector, err
 // Load takes the patterns of a memory that was opened, replaced or resized.
 // What Restore brought before is kept where it belongs to them.
 func (d *Detector) Load(ctx context.Context, safe, unsafe Patterns) error {
-	d.below = math.MaxUint64
 	patterns := [2]Patterns{safe, unsafe}
 	for i, p := range patterns {
 		if p.Stride < d.config.Width || len(p.Rows) != len(p.IDs)*p.Stride {
@@ -91,13 +90,12 @@ func (d *Detector) Load(ctx context.Context, safe, unsafe Patterns) error {
 		d.sides[i] = d.loaded(p, &d.restored[i])
 	}
 	d.restored = [2]SideState{}
-	d.thin(nil)
 	return d.Refit(ctx)
 }
 
 // Begin follows a transaction of the memory.
 func (d *Detector) Begin() *Tx {
-	tx := &Tx{d: d, below: d.below}
+	tx := &Tx{d: d}
 	for i, s := range d.sides {
 		tx.before[i] = *s
 	}
@@ -142,19 +140,8 @@ func (d *Detector) refit(ctx context.Context, which int) error {
 	return nil
 }
 
-// thin halves the share of the memory in the samples until both are small
-// enough. A transaction keeps the samples that were.
-func (d *Detector) thin(tx *Tx) {
-	for max(len(d.sides[0].sample.rows), len(d.sides[1].sample.rows)) > mostSampled {
-		d.below /= 2
-		for i, s := range d.sides {
-			if tx != nil {
-				tx.undo = append(tx.undo, undo{which: i, kind: undoThin, sample: s.sample})
-			}
-			s.sample = s.sample.thinned(d.below)
-		}
-	}
-}
+// share is that of a side's patterns that its sample has.
+func (s *side) share() float64 { return float64(s.below) / math.MaxUint64 }
 
 // Reanchor takes both sides as they are for what drift is measured from: an
 // operator accepts how they changed.

@@ -68,64 +68,114 @@ func (d *Detector) limited(which int) bool {
 // fitted fits a side, and answers new limits where they are due, else those
 // that it has.
 func (d *Detector) fitted(ctx context.Context, which int) (*fit, *Limits, error) {
-	own, other := d.sides[which], d.sides[1-which]
-	width := d.config.Width
-	rows, count := own.sample.shuffled(width), len(own.sample.rows)
-	share := float64(d.below) / math.MaxUint64 // of the memory in the sample
-	// A limit of a share of closeShare * share is taken from these.
-	var others []float32
-	queries := 0
-	if !d.limited(which) && len(other.sample.rows) > 0 {
-		others = other.sample.shuffled(width)
-		queries = int(min(mostQueries/share, float64(count)))
-	}
+	own, width := d.sides[which], d.config.Width
+	rows := own.sample.shuffled(width, own.below)
+	p := d.pairing(which)
 	f := &fit{
 		location: make([]float64, width), factor: make([]float64, width*width),
 		count: own.columns.count,
 	}
-	left := make([]float64, count)
-	same, across := make([]float64, queries), make([]float64, queries)
-	trace, square, err := d.computer.DetectorFit(ctx, width, rows, others, f.location, f.factor, left, same, across)
-	if err != nil {
-		return nil, nil, fmt.Errorf("detector: fit of the %s side: %w", sideName(which), err)
+	left := make([]float64, len(own.sample.rows))
+	compute := func(rows []float32, p *pairing, left []float64) (trace, square float64, err error) {
+		trace, square, err = d.computer.DetectorFit(ctx, width, rows, p.others, f.location, f.factor, left, p.same, p.across)
+		if err != nil {
+			err = fmt.Errorf("detector: fit of the %s side: %w", sideName(which), err)
+		}
+		return trace, square, err
 	}
+	if n := len(p.rows); n > 0 && n < len(rows) {
+		// Neighbours first, of a part of the rows, whose fit is not the side's.
+		if _, _, err := compute(p.rows, p, make([]float64, n/width)); err != nil {
+			return nil, nil, err
+		}
+		trace, square, err := compute(rows, &pairing{}, left)
+		if err != nil {
+			return nil, nil, err
+		}
+		f.spread(trace, square)
+	} else {
+		trace, square, err := compute(rows, p, left)
+		if err != nil {
+			return nil, nil, err
+		}
+		f.spread(trace, square)
+	}
+	f.near = nearShare * math.Sqrt(own.columns.trace())
+	f.limit = quantile(left, own.share()*own.held.Outlier, 1-d.config.Sensitivity)
+	if d.limited(which) {
+		return f, own.limits, nil
+	}
+	return f, d.limits(which, p), nil
+}
+
+// spread takes the covariance's trace and the trace of its square.
+func (f *fit) spread(trace, square float64) {
 	f.shape = 1
 	if trace > 0 {
 		f.shape = min(1, square/(trace*trace))
 	}
-	f.near = nearShare * math.Sqrt(own.columns.trace())
-	f.limit = quantile(left, share*own.held.Outlier, 1-d.config.Sensitivity)
-	switch {
-	case d.limited(which):
-		return f, own.limits, nil
-	case queries == 0:
-		// A sample of the other side that is empty: limits that hold nothing,
-		// until it has doubled, or every row would ask for another fit.
-		return f, &Limits{Count: own.columns.count, Others: other.columns.count, Ratio: math.MaxFloat64}, nil
+}
+
+// pairing is what limits of the distances to the nearest patterns are taken
+// from. Of both sides the same share takes part, the smaller of what the samples
+// have, or the patterns of one would look farther away than they are.
+type pairing struct {
+	share        float64
+	rows, others []float32 // [any, width]
+	same, across []float64 // of the first of rows: nearest of rows, of others
+}
+
+// pairing is empty where a side's limits are not due, or a sample has too few.
+func (d *Detector) pairing(which int) *pairing {
+	own, other := d.sides[which], d.sides[1-which]
+	below, width := min(own.below, other.below), d.config.Width
+	p := &pairing{share: float64(below) / math.MaxUint64}
+	if d.limited(which) {
+		return p
 	}
-	l := &Limits{Count: own.columns.count, Others: other.columns.count}
-	for i := range same {
-		l.Within = max(l.Within, across[i])
-		same[i] = ratioOf(same[i], across[i])
+	rows, others := own.sample.shuffled(width, below), other.sample.shuffled(width, below)
+	if len(rows) < 2*width || len(others) == 0 {
+		return p
 	}
-	part := share * float64(queries) / float64(count)
-	l.Ratio = quantile(same, part*own.held.Ratio, ratioShare)
-	l.Close = d.closest(own.limits, l.Others, across)
-	return f, l, nil
+	// A limit of a share of closeShare * share is taken from these.
+	queries := int(min(mostQueries/p.share, float64(len(rows)/width)))
+	p.rows, p.others = rows, others
+	p.same, p.across = make([]float64, queries), make([]float64, queries)
+	return p
+}
+
+// limits are new ones of a side. They are of what the pairing found, which is
+// reordered; where it is empty they hold nothing, until a side has doubled, or
+// every row would ask for another fit.
+func (d *Detector) limits(which int, p *pairing) *Limits {
+	own := d.sides[which]
+	l := &Limits{Count: own.columns.count, Others: d.sides[1-which].columns.count, Ratio: math.MaxFloat64}
+	if len(p.same) == 0 {
+		return l
+	}
+	for i := range p.same {
+		l.Within = max(l.Within, p.across[i])
+		p.same[i] = ratioOf(p.same[i], p.across[i])
+	}
+	part := p.share * float64(len(p.same)*d.config.Width) / float64(len(p.rows))
+	l.Ratio = quantile(p.same, part*own.held.Ratio, ratioShare)
+	l.Close = closest(own.limits, l.Others, p)
+	return l
 }
 
 // closest is the limit of the distance to the other side, from the distances of
-// a side's rows, which are reordered: their quantile. What a limit held is
+// a side's rows: their quantile. What a limit held is
 // missing among them, so that nothing is closer, however many patterns come and
 // with them clean rows that are; and a limit that followed what is held would be
 // an attacker's to move. So one that there was stays, but for how much nearer
 // the nearest of more others is: where they are as dense as k r^d, the distance
 // to the nearest has the distribution 1 - exp(-c k r^d), the exponent d is what
 // two quantiles of the bulk say, and distances go with k^(-1/d).
-func (d *Detector) closest(old *Limits, others int, across []float64) float64 {
+func closest(old *Limits, others int, p *pairing) float64 {
+	across := p.across
 	// The sample shows a share of the others: the nearest of k rows is within a
 	// distance at most k times as often as the nearest of one.
-	level := closeShare * float64(d.below) / math.MaxUint64
+	level := closeShare * p.share
 	if level*float64(len(across)+1) < 1 {
 		return 0
 	}

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"context"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -72,5 +73,48 @@ func TestAnEmptySampleAsksForNoFit(t *testing.T) {
 	m.record(rows, 5, true)
 	if c.fits > 2 {
 		t.Errorf("got %d fits over 20 rows, want one, and one when they are due", c.fits)
+	}
+}
+
+// TestSidesOfDifferentSize: a side of many patterns leaves the sample of a small
+// one whole, and both are held to what they promise.
+func TestSidesOfDifferentSize(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	safe, unsafe := newGaussian(random, 4, 0.3, 0), newGaussian(random, 4, 0.3, 0)
+	for j := range unsafe.mean {
+		safe.mean[j], unsafe.mean[j] = -0.5, 0.5
+	}
+	c := DefaultConfig()
+	c.Width = 4
+	m := newMemory(t, detector(t, c, shim(t), newClock()), 100_000)
+	m.fill(safe.rows(300), unsafe.rows(40_000))
+	for i, s := range m.d.sides {
+		if s.fit == nil || s.limits == nil || len(s.sample.rows) < 300 {
+			t.Fatalf("%s side: %d sampled, fit %v, limits %v, want all three", sideName(i), len(s.sample.rows), s.fit, s.limits)
+		}
+	}
+	if n := len(m.d.sides[0].sample.rows); n != 300 {
+		t.Errorf("got %d of 300 rows of the small side sampled, want all", n)
+	}
+	for _, side := range []struct {
+		of   *gaussian
+		safe bool
+	}{{safe, true}, {unsafe, false}} {
+		const rows = 2000
+		held := 0
+		for range rows / 50 {
+			var some []outcome
+			for range 50 {
+				some = append(some, outcome{side.of.row(), side.safe, ""})
+			}
+			for _, findings := range m.dry(some) {
+				if holds(findings) {
+					held++
+				}
+			}
+		}
+		if share := float64(held) / rows; share < 0.02 || share > 0.10 {
+			t.Errorf("safe %t: %.3f of clean rows held, want about 0.06", side.safe, share)
+		}
 	}
 }

@@ -81,9 +81,15 @@ func (s *sample) thinned(below uint64) sample {
 	return out
 }
 
-// shuffled is the values of all rows, in an order that says nothing about them.
-func (s *sample) shuffled(width int) []float32 {
-	rows := slices.Clone(s.rows)
+// shuffled is the values of the rows that belong to a share, [any, width], in an
+// order that says nothing about them.
+func (s *sample) shuffled(width int, below uint64) []float32 {
+	var rows []sampled
+	for _, r := range s.rows {
+		if belongs(r.id, below) {
+			rows = append(rows, r)
+		}
+	}
 	slices.SortFunc(rows, func(a, b sampled) int {
 		if scatter(a.id) < scatter(b.id) {
 			return -1

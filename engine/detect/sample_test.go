@@ -33,7 +33,7 @@ func TestSampleOfALargeMemory(t *testing.T) {
 		tx.Commit()
 	}
 	side := d.sides[0]
-	share := float64(d.below) / math.MaxUint64
+	share := side.share()
 	want := share * float64(len(m.sides[0]))
 	if got := float64(len(side.sample.rows)); got > mostSampled || math.Abs(got-want) > 5*math.Sqrt(want) {
 		t.Errorf("got %v rows sampled, want at most %d, about %v", got, mostSampled, want)

@@ -109,7 +109,7 @@ func (d *Detector) Restore(state State) error {
 func (d *Detector) loaded(p Patterns, known *SideState) *side {
 	width := d.config.Width
 	s := &side{
-		columns: newColumns(width), sample: newSample(), held: known.Held, limits: known.Limits, anchor: known.Anchor,
+		columns: newColumns(width), sample: newSample(), below: math.MaxUint64, held: known.Held, limits: known.Limits, anchor: known.Anchor,
 		window: window{sum: make([]float64, width)},
 	}
 	var since []int // patterns that came after the anchor
@@ -120,13 +120,13 @@ func (d *Detector) loaded(p Patterns, known *SideState) *side {
 		if s.anchor != nil && id > s.anchor.After {
 			since = append(since, i)
 		}
-		if !belongs(id, d.below) {
+		if !belongs(id, s.below) {
 			continue
 		}
 		s.sample.add(sampled{id, slices.Clone(row)})
 		for len(s.sample.rows) > mostSampled {
-			d.below /= 2
-			s.sample = s.sample.thinned(d.below)
+			s.below /= 2
+			s.sample = s.sample.thinned(s.below)
 		}
 	}
 	slices.SortFunc(since, func(a, b int) int { return cmp.Compare(p.IDs[a], p.IDs[b]) })

@@ -9,7 +9,6 @@ import (
 type Tx struct {
 	d       *Detector
 	before  [2]side // as Begin found them
-	below   uint64
 	owned   [2]bool // columns and window are copies
 	undo    []undo  // of the samples, oldest first
 	sources []usedBefore
@@ -147,7 +146,7 @@ func (tx *Tx) own(which int) *side {
 // before it. Rows that were not judged may be stored too.
 func (b *Batch) Store(i int, id int64) {
 	tx, row := b.tx, &b.rows[i]
-	d, which := tx.d, row.side()
+	which := row.side()
 	s := tx.own(which)
 	values := slices.Clone(row.Values)
 	s.columns.add(values)
@@ -156,10 +155,14 @@ func (b *Batch) Store(i int, id int64) {
 	if s.anchor != nil {
 		s.window.push(windowRow{values, row.Source})
 	}
-	if belongs(id, d.below) {
+	if belongs(id, s.below) {
 		s.sample.add(sampled{id, values})
 		tx.undo = append(tx.undo, undo{which: which, kind: undoAdd})
-		d.thin(tx)
+		for len(s.sample.rows) > mostSampled {
+			tx.undo = append(tx.undo, undo{which: which, kind: undoThin, sample: s.sample})
+			s.below /= 2
+			s.sample = s.sample.thinned(s.below)
+		}
 	}
 	tx.near[which].insert(id, values)
 	if tx.from == 0 {
@@ -244,7 +247,6 @@ func (tx *Tx) Rollback() {
 		*s = tx.before[i]
 		s.sample = sample
 	}
-	tx.d.below = tx.below
 	for _, u := range slices.Backward(tx.sources) {
 		if u.had {
 			tx.d.quotas.sources[u.key] = u.used
