@@ -1,7 +1,12 @@
 package policy
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -64,6 +69,9 @@ func ParseAction(text []byte) (*Action, error) {
 	case kind != '"' && kind != '[' && kind != '{':
 		return nil, refuse("args", "is %.32s, expected a text, a list or an object", raw.Args)
 	}
+	if err := exactNumbers(raw.Args); err != nil {
+		return nil, err
+	}
 	a := &Action{Args: raw.Args, Path: raw.Path, Process: raw.Process}
 	for _, text := range []struct {
 		from *string
@@ -103,4 +111,59 @@ func (a *Action) canonical(signed bool) ([]byte, error) {
 		return nil, refuse("action", "%v", err)
 	}
 	return value, nil
+}
+
+// exactNumbers refuses a number that its canonical form would change (RFC 8785
+// has float64): what is judged and shown must be what the tool gets.
+func exactNumbers(args jsontext.Value) error {
+	tokens := jsontext.NewDecoder(bytes.NewReader(args))
+	for {
+		kind := tokens.PeekKind()
+		value, err := jsontext.Value(nil), error(nil)
+		if kind == '0' {
+			value, err = tokens.ReadValue()
+		} else {
+			_, err = tokens.ReadToken()
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return refuse("args", "%v", err)
+		case kind != '0':
+			continue
+		}
+		canonical := value.Clone()
+		if err := canonical.Canonicalize(); err != nil {
+			return refuse("args", "%v", err)
+		}
+		if decimalOf(value) != decimalOf(canonical) {
+			return refuse("args", "the number %.64s is not exact in float64, which makes it %s: expected fewer digits, or a text", value, canonical)
+		}
+	}
+}
+
+// decimal is the value of a JSON number: digits times ten to a power. Equal
+// values are equal.
+type decimal struct {
+	negative bool
+	digits   string // without zeros at either end; "" for 0
+	power    int
+}
+
+func decimalOf(number jsontext.Value) decimal {
+	text, negative := strings.CutPrefix(string(number), "-")
+	mantissa, exponent := text, ""
+	if i := strings.IndexAny(text, "eE"); i >= 0 {
+		mantissa, exponent = text[:i], text[i+1:]
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	short := strings.TrimRight(digits, "0")
+	if short == "" {
+		return decimal{}
+	}
+	// A power that is no int is of no float64 either.
+	power, _ := strconv.Atoi(exponent)
+	return decimal{negative, short, power - len(fraction) + len(digits) - len(short)}
 }

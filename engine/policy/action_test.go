@@ -2,6 +2,8 @@ package policy
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -19,6 +21,8 @@ func TestParseAction(t *testing.T) {
 		{`{"tool":"x","Path":"a"}`, "", "action"}, {`{"tool":"x","file":"a"}`, "", "action"}, {`{"tool":1}`, "", "action"}, {`{"path":["a"]}`, "", "action"},
 		{`{"tool":"x","path":"a","path":"b"}`, "", "action"}, {`{"tool":"x","path":"a","\u0070ath":"b"}`, "", "action"},
 		{`{"path":"\ud800"}`, "", "action"}, {"{\"path\":\"\xff\"}", "", "action"}, {"{\"path\":\"a\nb\"}", "", "action"},
+		{`{"tool":"x","args":[9007199254740992,0.1,-0.0,1.50e+2,5e-324,1e22]}`, `{"args":[9007199254740992,0.1,0,150,5e-324,1e+22],"tool":"x"}`, ""},
+		{`{"tool":"x","args":[9007199254740993]}`, "", "args"}, {`{"tool":"x","args":{"a":{"b":0.10000000000000001}}}`, "", "args"}, {`{"tool":"x","args":[1e400]}`, "", "args"}, {`{"tool":"x","args":[1e-400]}`, "", "args"}, {`{"tool":"x","args":[1e99999999999999999999]}`, "", "args"},
 		{`{"tool":"x","args":1}`, "", "args"}, {`{"tool":"x","args":true}`, "", "args"}, {`{"tool":"x","args":{"a":1,"a":2}}`, "", "action"},
 		{`{"tool":"` + strings.Repeat("x", MaxAction) + `"}`, "", "action"},
 		{`{"tool":"x","args":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`, "", "action"},
@@ -74,6 +78,13 @@ func TestProcessesAndArguments(t *testing.T) {
 		{free, `{"process":"ls","args":["%2e%2e/x"]}`, "args"}, {free, `{"process":"ls","args":["\uff1bid"]}`, "args"}, {free, `{"process":"ls","args":["\u202ex"]}`, "args"}, {free, `{"process":"ls","args":["a\u200b"]}`, "args"},
 		{free, `{"tool":"shell","args":"rm -rf x; id"}`, "args"}, // one text is a command line
 		{free, `{"tool":"edit","args":{"text":"a\u0000"}}`, "args"}, {free, `{"tool":"edit","args":["\u001b[31m"]}`, "args"},
+		{free, `{"process":"go","args":["test","./...","."]}`, ""}, {free, `{"process":"git","args":["diff","origin/main","a b"]}`, ""}, // no such files
+		{free, `{"process":"ls","args":["/etc"]}`, "args"}, {free, `{"process":"ls","args":["--out=/etc/x"]}`, "args"}, {free, `{"process":"cc","args":["-I/usr/include"]}`, "args"}, {free, `{"process":"ls","args":"-l /etc"}`, "args"},
+		{free, `{"tool":"edit","args":{"url":"https://host/a/../b","text":"/ and .. and ~ are words","diff":"--- /dev/null\n+++ b/x"}}`, ""},
+		{free, `{"tool":"edit","args":{"path":"src/main.go","filePath":"a","files":["a",{"name":"b"}],"profile":"/"}}`, "args"}, {free, `{"tool":"edit","args":{"path":"src/main.go","filePath":"a","files":["a",{"name":"b"}]}}`, ""},
+		{free, `{"tool":"edit","args":{"path":"../x"}}`, "args"}, {free, `{"tool":"edit","args":{"edits":[{"new_file":"a\u202eb"}]}}`, "args"}, {free, `{"tool":"move","args":{"source":"a","destination":"C:\\x"}}`, "args"},
+		{free, `{"tool":"read","args":{"files":["a","%2e%2e/x"]}}`, "args"}, {free, `{"tool":"read","args":{"targetDir2":"a:b"}}`, "args"}, {free, `{"tool":"read","args":{"src-path":"con"}}`, "args"},
+		{free, `{"tool":"read","args":{"x":"/etc/passwd"}}`, "args"}, {free, `{"tool":"read","args":["~/x"]}`, "args"}, {free, `{"tool":"read","args":["a/../../x"]}`, "args"}, {free, `{"tool":"read","args":["a\\..\\x"]}`, "args"}, {free, `{"tool":"read","args":{"x":"FILE:///etc/passwd"}}`, "args"},
 		{free, `{"tool":"a b"}`, "tool"}, {free, `{"tool":"a;b"}`, "tool"}, {free, `{"tool":"\u0430"}`, "tool"}, {free, `{"tool":"` + strings.Repeat("x", 257) + `"}`, "tool"}, {free, `{"tool":"a\n"}`, "tool"},
 		{free, `{"tool":"mcp__fs.read-file:v1/x"}`, ""},
 	} {
@@ -99,6 +110,50 @@ func TestProcessesAndArguments(t *testing.T) {
 	}
 }
 
+// TestPathsInArguments: those that can be told are held against the lists, and
+// lead nowhere else.
+func TestPathsInArguments(t *testing.T) {
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, "src"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range []string{"src/out", "etc"} {
+		if err := os.Symlink("/etc", filepath.Join(root, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := NewChecks([]string{"src/**", "/srv/**"}, []string{"cat"}, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, passes := range map[string]bool{
+		`{"tool":"read","args":{"path":"src/a"}}`: true, `{"tool":"read","args":{"path":"/srv/a"}}`: true, `{"tool":"read","args":["/srv/a"]}`: true,
+		`{"tool":"read","args":{"path":"docs/a"}}`: false, `{"tool":"read","args":{"path":"/etc/a"}}`: false, `{"tool":"read","args":{"path":"src/out/a"}}`: false,
+		`{"tool":"read","args":{"note":"docs/a"}}`: true, // nobody can tell
+		`{"process":"cat","args":["src/a","-n"]}`:  true, `{"process":"cat","args":["/srv/a"]}`: true, `{"process":"cat","args":["docs/a"]}`: true,
+		`{"process":"cat","args":["src/out/passwd"]}`: false, `{"process":"cat","args":["etc/passwd"]}`: false, `{"process":"cat","args":["-xetc/passwd"]}`: false, `{"process":"cat","args":["--from=./etc"]}`: false,
+		`{"process":"cat","args":["/etc/passwd"]}`: false,
+	} {
+		a, err := ParseAction([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Check(a); (err == nil) != passes {
+			t.Errorf("%s: got %v, want it to pass: %t", text, err, passes)
+		}
+	}
+}
+
+// TestRelativePathsFromTheTop: a folder of everything holds devices too.
+func TestRelativePathsFromTheTop(t *testing.T) {
+	c := checks(t, "/", "**")
+	for p, passes := range map[string]bool{"proc/self/environ": false, "dev/null": false, "sys/kernel": false, "./proc/1": false, "process": true} {
+		if err := pathOf(c, p); (err == nil) != passes {
+			t.Errorf("%q: got %v, want it to pass: %t", p, err, passes)
+		}
+	}
+}
+
 // FuzzAction: what can be read means the same after it was written again, and
 // no program gets an argument that a shell acts on.
 func FuzzAction(f *testing.F) {
@@ -118,7 +173,7 @@ func FuzzAction(f *testing.F) {
 		}
 		canonical, err := a.Text()
 		if err != nil {
-			t.Skip() // a number beyond float64
+			t.Fatalf("%q: %v", text, err)
 		}
 		again, err := ParseAction([]byte(canonical))
 		if err != nil {

@@ -87,5 +87,5 @@ func (c *Checks) Check(a *Action) error {
 			return err
 		}
 	}
-	return checkArgs(a.Args, a.Process != nil)
+	return c.checkArgs(a.Args, a.Process != nil)
 }

@@ -18,7 +18,8 @@
 // [Checks] refuses what no honest action has: traversal in any encoding,
 // characters that look like others, device names, shell metacharacters, links
 // that lead elsewhere. Once a pattern or a process is allowed, every path must
-// match a pattern and every process be in the list. A check sees the file
+// match a pattern and every process be in the list; of the arguments, what their
+// names, their form or the file system give away as a path. A check sees the file
 // system as it is then; whoever runs the action must not let it change.
 //
 // # Signed actions

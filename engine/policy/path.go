@@ -48,10 +48,18 @@ func plainPath(p string) string {
 			return fmt.Sprintf("component %d, %q, %s", i+1, component, why)
 		}
 	}
-	if clean := path.Clean(p) + "/"; strings.HasPrefix(clean, "/proc/") || strings.HasPrefix(clean, "/dev/") {
-		return "leads to devices or to other processes"
+	if kernels(p) {
+		return kernelReason
 	}
 	return ""
+}
+
+const kernelReason = "leads to devices or to other processes"
+
+// kernels says whether an absolute path leads to what is no file.
+func kernels(p string) bool {
+	clean := path.Clean(p) + "/"
+	return strings.HasPrefix(clean, "/proc/") || strings.HasPrefix(clean, "/dev/") || strings.HasPrefix(clean, "/sys/")
 }
 
 func plainComponent(c string) string {
@@ -119,6 +127,9 @@ func (c *Checks) checkPath(p string) error {
 	resolved, linked, err := resolve(from, clean)
 	if err != nil {
 		return refuse("path", "%.200q: %v", p, err)
+	}
+	if kernels(resolved) {
+		return refuse("path", "%.200q %s", p, kernelReason)
 	}
 	if linked && !c.allowsResolved(resolved) {
 		return refuse("path", "%.200q leads through a link to %.200q, which is not allowed", p, resolved)

@@ -1,14 +1,9 @@
 package policy
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"path"
 	"strings"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 const (
@@ -52,61 +47,4 @@ func checkTool(name string) error {
 		return refuse("tool", "%.200q, expected at most %d letters, digits and _ . : / -", name, maxName)
 	}
 	return nil
-}
-
-// checkArgs looks at every text in the arguments, names of members too. Those
-// of a program, and those that are one text, may reach a shell. Others are
-// data: only what no text holds is refused.
-func checkArgs(args jsontext.Value, process bool) error {
-	command := process || args.Kind() == '"'
-	tokens := jsontext.NewDecoder(bytes.NewReader(args))
-	for {
-		token, err := tokens.ReadToken()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return refuse("args", "%v", err)
-		case token.Kind() != '"':
-			continue
-		}
-		text := token.String()
-		why := data(text)
-		if command && why == "" {
-			why = argument(text)
-		}
-		if why != "" {
-			return refuse("args", "%.200q %s", text, why)
-		}
-	}
-}
-
-// data says what is wrong with a text that no shell sees.
-func data(text string) string {
-	if i := strings.IndexFunc(text, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\n\r\f", r) || r == 0x7f }); i >= 0 {
-		return fmt.Sprintf("holds the control character %U", text[i])
-	}
-	return ""
-}
-
-// argument says what is wrong with an argument of a program.
-func argument(text string) string {
-	if why := strange(text); why != "" {
-		return why
-	}
-	if i := strings.IndexAny(text, shellCharacters); i >= 0 {
-		return fmt.Sprintf("holds %q, which a shell acts on", text[i])
-	}
-	if strings.HasPrefix(text, "~") || strings.HasPrefix(text, "#") {
-		return "begins with a character that a shell acts on"
-	}
-	if encoded(text) {
-		return "holds an escape, expected characters as they are"
-	}
-	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("/=:, @", r) }) {
-		if part == ".." || strings.HasPrefix(part, "-") && strings.HasSuffix(part, "..") {
-			return "leads to the folder above"
-		}
-	}
-	return ""
 }
