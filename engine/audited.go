@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +57,8 @@ type patternsData struct {
 	FirstSequence int64   `json:"first_sequence,omitempty"`
 	LastSequence  int64   `json:"last_sequence,omitempty"`
 	Importances   int     `json:"importances,omitempty"`
+	// Sources has how many of them came from each source that was named.
+	Sources sourceCounts `json:"sources,omitempty"`
 	Evicted       *idRuns `json:"evicted,omitempty"`
 
 	who string    // recorded them; "" when it is not known any more
@@ -243,6 +247,12 @@ func (d *derivation) record(record, audited int64, at time.Time, who string, rec
 				p.Evicted = &idRuns{}
 			}
 			p.Evicted.add(evicted)
+		}
+	case opSources:
+		counts, _ := parseSources(e.Payload) // a replay refuses what is none
+		p := d.growing(at, who, recovered)
+		for _, source := range slices.Sorted(maps.Keys(counts)) {
+			p.Sources.add(source, counts[source], mostNamed)
 		}
 	case opCapacity:
 		data := capacityData{Evicted: evictedIDs(evicted), Recovered: recovered}

@@ -24,10 +24,11 @@ const (
 	opStanding   journal.Type = 8  // what stands beside the memory, at a checkpoint
 	opAsked      journal.Type = 9  // an action waits for a person's approval
 	opDecided    journal.Type = 10 // somebody decided on it, or nobody in time
+	opSources    journal.Type = 11 // who brought the outcomes before it
 )
 
 // changesMemory says whether a record is of what a checkpoint holds, patterns or
-// levers, and not of what waits for people.
+// levers, and not of what waits for people or of who it was.
 func changesMemory(t journal.Type) bool { return t <= opReplaced }
 
 // errOperation says that a record of the journal does not fit what it is

@@ -119,6 +119,7 @@ func (e *Engine) recordRows(ctx context.Context, outcomes []Outcome, rows []floa
 			return nil, err
 		}
 		var entries []journal.Entry
+		var sources sourceCounts
 		for i := range outcomes {
 			if refused[i] {
 				continue
@@ -130,6 +131,16 @@ func (e *Engine) recordRows(ctx context.Context, outcomes []Outcome, rows []floa
 			if entry.Payload != nil {
 				entries = append(entries, entry)
 			}
+			if source := outcomes[i].Source; source != "" && receipts[i].Result == Stored {
+				sources.add(source, 1, mostSources)
+			}
+		}
+		if sources != nil {
+			entry, err := sources.entry()
+			if err != nil {
+				return nil, err
+			}
+			entries = append(entries, entry)
 		}
 		return entries, nil
 	}, e.directory.watch.look)

@@ -99,6 +99,11 @@ func (r *replay) apply(record journal.Record) (evicted []int64, err error) {
 		return nil, nil
 	case opReplaced:
 		return nil, r.replaced(record)
+	case opSources:
+		if _, err := parseSources(record.Payload); err != nil {
+			return nil, fmt.Errorf("%w: %w", errOperation, err)
+		}
+		return nil, nil
 	default:
 		tx := r.memory.Begin()
 		defer tx.Rollback() // does nothing after Commit
