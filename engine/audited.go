@@ -52,14 +52,14 @@ type patternsData struct {
 	Unsafe    int       `json:"unsafe"`
 	// The pattern ids and the memory's counter, from the first outcome to
 	// the last.
-	FirstID       int64   `json:"first_pattern_id,omitempty"`
-	LastID        int64   `json:"last_pattern_id,omitempty"`
-	FirstSequence int64   `json:"first_sequence,omitempty"`
-	LastSequence  int64   `json:"last_sequence,omitempty"`
-	Importances   int     `json:"importances,omitempty"`
+	FirstID       int64 `json:"first_pattern_id,omitempty"`
+	LastID        int64 `json:"last_pattern_id,omitempty"`
+	FirstSequence int64 `json:"first_sequence,omitempty"`
+	LastSequence  int64 `json:"last_sequence,omitempty"`
+	Importances   int   `json:"importances,omitempty"`
 	// Sources has how many of them came from each source that was named.
 	Sources sourceCounts `json:"sources,omitempty"`
-	Evicted       *idRuns `json:"evicted,omitempty"`
+	Evicted *idRuns      `json:"evicted,omitempty"`
 
 	who string    // recorded them; "" when it is not known any more
 	at  time.Time // of the last commit
