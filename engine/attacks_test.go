@@ -27,6 +27,7 @@ type world struct {
 	// ever told of.
 	held    [][]float32
 	unknown int
+	streams int // that are tried of each attack: the more, the closer the figures
 }
 
 // clusters are kinds of actions, each a cloud of rows.
@@ -51,7 +52,7 @@ func clusters() *world {
 		k := random.IntN(kinds)
 		return engine.Outcome{Embedding: row(random, k), IsSafe: k%3 != 0}
 	}
-	w := &world{name: "12 kinds of actions, n = 8", width: n, fresh: fresh}
+	w := &world{name: "12 kinds of actions, n = 8", width: n, fresh: fresh, streams: 4}
 	for range 600 {
 		w.seed = append(w.seed, fresh(random))
 	}
@@ -78,7 +79,7 @@ func embedded(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{name: "actions by MiniLM, n = 384", width: n}
+	w := &world{name: "actions by MiniLM, n = 384", width: n, streams: 1}
 	groups := map[int]bool{} // risky ones that are kept back
 	var known []engine.Outcome
 	var risky [][]float32
@@ -246,6 +247,16 @@ type outcomeOf struct {
 	clean, lost int    // clean outcomes that came, and of them held
 }
 
+func (o *outcomeOf) add(other outcomeOf) {
+	o.before += other.before
+	o.clean += other.clean
+	o.lost += other.lost
+	for i := range o.after {
+		o.after[i] += other.after[i]
+		o.targets[i] += other.targets[i]
+	}
+}
+
 func (o *outcomeOf) success() string {
 	out := fmt.Sprintf("%.1f %%", 100*float64(o.after[0])/float64(max(1, o.targets[0])))
 	if o.targets[1] > 0 {
@@ -256,8 +267,21 @@ func (o *outcomeOf) success() string {
 
 func (o *outcomeOf) held() float64 { return 100 * float64(o.lost) / float64(max(1, o.clean)) }
 
-// attacked tries an attack on an engine; mode "" is none.
-func attacked(t *testing.T, w *world, a attack, mode string) outcomeOf {
+// attacked tries all streams of an attack, each on an engine of its own; mode ""
+// is none.
+func attacked(t *testing.T, w *world, a attack, mode string) (sum outcomeOf) {
+	t.Helper()
+	streams := w.streams
+	if testing.Short() {
+		streams = 1
+	}
+	for seed := range uint64(streams) {
+		sum.add(attackedBy(t, w, a, mode, a.stream(w, rand.New(rand.NewPCG(33, 1+seed)))))
+	}
+	return sum
+}
+
+func attackedBy(t *testing.T, w *world, a attack, mode string, stream []engine.Outcome) outcomeOf {
 	t.Helper()
 	config := inMemory(w.width)
 	config.Persistence.Dir = filepath.Join(t.TempDir(), "data")
@@ -304,7 +328,6 @@ func attacked(t *testing.T, w *world, a attack, mode string) outcomeOf {
 			got.targets[kind(i)]++
 		}
 	}
-	stream := a.stream(w, rand.New(rand.NewPCG(33, 1)))
 	for from := 0; from < len(stream); from += 20 {
 		some := stream[from:min(from+20, len(stream))]
 		for i, r := range record(t, e, some) {
@@ -343,7 +366,7 @@ func TestAttacks(t *testing.T) {
 				reference = attacked(t, w, a, detect.Reference)
 			}
 			calibrated := attacked(t, w, a, detect.Calibrated)
-			fmt.Fprintf(&table, "| %s | %s | %d of %d | %s | %s | %s | %.1f %% | %.1f %% |\n", w.name, a.name, off.before, len(w.held),
+			fmt.Fprintf(&table, "| %s | %s | %d of %d | %s | %s | %s | %.1f %% | %.1f %% |\n", w.name, a.name, off.before, (off.targets[0] + off.targets[1] + off.before),
 				off.success(), reference.success(), calibrated.success(), reference.held(), calibrated.held())
 			if 10*calibrated.after[0] > off.after[0] {
 				t.Errorf("%s, %s: got %d risky actions approved, %d without a detector, want at most a tenth", w.name, a.name, calibrated.after[0], off.after[0])

@@ -128,7 +128,7 @@ type PersistenceConfig struct {
 // DetectorConfig says what is let into the memory.
 type DetectorConfig struct {
 	Mode               string   `toml:"mode"`        // calibrated or reference
-	Sensitivity        float64  `toml:"sensitivity"` // share of clean outcomes that pass
+	Sensitivity        float64  `toml:"sensitivity"` // share of clean outcomes that pass all rules
 	OnOutlier          string   `toml:"on_outlier"`  // quarantine, reject or flag
 	QuarantineCapacity int      `toml:"quarantine_capacity"`
 	SourceQuota        int      `toml:"source_quota"`  // outcomes of one source in a window

@@ -14,7 +14,7 @@ const (
 // Config are the settings of a detector.
 type Config struct {
 	Mode        string  // Reference or Calibrated
-	Sensitivity float64 // share of clean rows that the outlier rule lets pass; 0.5 to 0.999
+	Sensitivity float64 // share of clean rows that all rules together let pass; 0.5 to 0.999
 	Width       int     // n, columns of a workspace row; at least 2
 	// Quota is how many rows a source may bring within a Window at once; what
 	// it brought is forgotten at the rate Quota per Window. 0: no limit.

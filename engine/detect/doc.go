@@ -11,10 +11,10 @@
 //   - outlier: farther from the rows of its side than sensitivity allows. By
 //     section 5 of the validator specification, or calibrated: Mahalanobis
 //     distance from a robust, shrunk fit; the limit is the empirical quantile of
-//     the distances that the side's own rows have when left out, so that clean
-//     rows are held at 1 - sensitivity whatever their shape and number.
+//     the distances that the side's own rows have when left out, so that the
+//     same share of clean rows is held whatever their shape and number.
 //   - contradiction: too close to a pattern of the other side, compared with
-//     its own side or with how close clean rows come. 1.5 % of clean rows.
+//     its own side or with how close clean rows come.
 //   - burst: a source's rows beyond its quota.
 //   - near_copy: adds nothing to a pattern of its side. Only named, and counted
 //     four times against the source's quota.
@@ -22,6 +22,9 @@
 //     side, and of its source, went from where the side was anchored, when that
 //     is farther than chance takes it. At most 0.1 % of clean rows. The anchor
 //     stays, so going slowly does not help.
+//
+// Of clean rows all rules together hold 1 - sensitivity: outlier four fifths of
+// that, contradiction one.
 //
 // # What is promised
 //

@@ -8,16 +8,15 @@ import (
 )
 
 const (
-	// Shares of clean rows that the parts of the contradiction rule may hold.
-	ratioShare = 0.01
-	closeShare = 0.005
+	// Parts of the share of clean rows that may be held, 1 - sensitivity: of the
+	// outlier rule and of the two parts of the contradiction rule, of which one
+	// row in two fails both.
+	outlierPart = 0.8
+	ratioPart   = 0.2
+	closePart   = 0.1
 	// bulkLow is the share of distances to the other side below what is taken for
 	// their bulk.
 	bulkLow = 0.05
-	// leastPairs is the fewest rows of a side from which the ratio's limit is
-	// taken: below, even the largest value is passed by more than 1.5 % of
-	// clean rows, one in leastPairs + 1.
-	leastPairs = 66
 	// mostQueries is of how many rows the nearest others are looked for.
 	mostQueries = 1024
 	// nearShare is how near a copy is, by the root mean square distance of the
@@ -49,16 +48,27 @@ type Limits struct {
 // noLimits hold nothing.
 var noLimits = &Limits{Ratio: math.Inf(1)}
 
+// share is of clean rows that which a part of what may be held comes to.
+func (c *Config) share(part float64) float64 { return part * (1 - c.Sensitivity) }
+
 // least is the fewest rows that a side is fitted from: with twice as many as
-// the quantile needs, no single row is the limit. 38 at a sensitivity of 0.95.
+// the quantile needs, no single row is the limit. 48 at a sensitivity of 0.95.
 func (c *Config) least() int {
-	return max(16, int(math.Ceil(2*c.Sensitivity/(1-c.Sensitivity))))
+	tail := c.share(outlierPart)
+	return max(16, int(math.Ceil(2*(1-tail)/tail)))
+}
+
+// leastPairs is the fewest rows of a side from which the ratio's limit is taken:
+// below, even the largest value is passed by half as many clean rows again as
+// may be held, one in leastPairs + 1. 66 at a sensitivity of 0.95.
+func (c *Config) leastPairs() int {
+	return int(math.Ceil(1/(1.5*c.share(ratioPart)) - 1))
 }
 
 // limited says whether the limits of a side are those of a memory like this.
 func (d *Detector) limited(which int) bool {
 	count, others := d.sides[which].columns.count, d.sides[1-which].columns.count
-	if min(count, others) < leastPairs {
+	if min(count, others) < d.config.leastPairs() {
 		return true
 	}
 	l := d.sides[which].limits
@@ -101,7 +111,7 @@ func (d *Detector) fitted(ctx context.Context, which int) (*fit, *Limits, error)
 		f.spread(trace, square)
 	}
 	f.near = nearShare * math.Sqrt(own.columns.trace())
-	f.limit = quantile(left, own.share()*own.held.Outlier, 1-d.config.Sensitivity)
+	f.limit = quantile(left, own.share()*own.held.Outlier, d.config.share(outlierPart))
 	if d.limited(which) {
 		return f, own.limits, nil
 	}
@@ -137,7 +147,7 @@ func (d *Detector) pairing(which int) *pairing {
 	if len(rows) < 2*width || len(others) == 0 {
 		return p
 	}
-	// A limit of a share of closeShare * share is taken from these.
+	// The closest limit is taken from these.
 	queries := int(min(mostQueries/p.share, float64(len(rows)/width)))
 	p.rows, p.others = rows, others
 	p.same, p.across = make([]float64, queries), make([]float64, queries)
@@ -158,8 +168,8 @@ func (d *Detector) limits(which int, p *pairing) *Limits {
 		p.same[i] = ratioOf(p.same[i], p.across[i])
 	}
 	part := p.share * float64(len(p.same)*d.config.Width) / float64(len(p.rows))
-	l.Ratio = quantile(p.same, part*own.held.Ratio, ratioShare)
-	l.Close = closest(own.limits, l.Others, p)
+	l.Ratio = quantile(p.same, part*own.held.Ratio, d.config.share(ratioPart))
+	l.Close = closest(own.limits, l.Others, p, d.config.share(closePart))
 	return l
 }
 
@@ -171,11 +181,11 @@ func (d *Detector) limits(which int, p *pairing) *Limits {
 // the nearest of more others is: where they are as dense as k r^d, the distance
 // to the nearest has the distribution 1 - exp(-c k r^d), the exponent d is what
 // two quantiles of the bulk say, and distances go with k^(-1/d).
-func closest(old *Limits, others int, p *pairing) float64 {
+func closest(old *Limits, others int, p *pairing, share float64) float64 {
 	across := p.across
 	// The sample shows a share of the others: the nearest of k rows is within a
 	// distance at most k times as often as the nearest of one.
-	level := closeShare * p.share
+	level := share * p.share
 	if level*float64(len(across)+1) < 1 {
 		return 0
 	}

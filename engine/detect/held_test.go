@@ -62,7 +62,7 @@ func (c *counting) DetectorFit(ctx context.Context, n int, rows, others []float3
 // TestAnEmptySampleAsksForNoFit: of the other side there are patterns enough
 // for limits, and none of them is in the sample.
 func TestAnEmptySampleAsksForNoFit(t *testing.T) {
-	m, safe, _, _ := blobs(t, DefaultConfig(), 2*leastPairs, 400)
+	m, safe, _, _ := blobs(t, DefaultConfig(), 132, 400)
 	c := &counting{}
 	m.d.computer = c
 	m.d.sides[1].sample, m.d.sides[0].limits = newSample(), nil
