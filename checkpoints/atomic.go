@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 // AtomicFile is a file that appears under its name only when it is complete. Write to it, then Commit or Abort; a
@@ -54,7 +56,7 @@ func systemOps() fileOps {
 		},
 		rename:  os.Rename,
 		remove:  os.Remove,
-		syncDir: syncDir,
+		syncDir: disk.SyncFolder,
 	}
 }
 
@@ -204,17 +206,6 @@ func (a *AtomicFile) Abort() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// SyncFolder makes the names in a folder durable: what was created, renamed or deleted in it.
-func SyncFolder(path string) error { return syncDir(path) }
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // WriteAtomic writes one file as an AtomicFile: fill gets the writer, and its error drops the file.

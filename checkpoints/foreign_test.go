@@ -56,26 +56,3 @@ func TestLatestIsThatOfThePythonSystem(t *testing.T) {
 		}
 	})
 }
-
-func TestMakeFolder(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a", "b", "c")
-	for range 2 { // the second time it is there
-		if err := MakeFolder(dir); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for d := dir; filepath.Base(d) != "a"; d = filepath.Dir(d) {
-		if info, err := os.Stat(d); err != nil || info.Mode().Perm() != 0o700 {
-			t.Errorf("%s: %v, %v, want mode 0700", d, info, err)
-		}
-	}
-	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, bad := range []string{file, filepath.Join(file, "below")} {
-		if err := MakeFolder(bad); err == nil {
-			t.Errorf("%s: got no error", bad)
-		}
-	}
-}

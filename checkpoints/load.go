@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/tensor"
 )
 
@@ -20,7 +21,7 @@ func readAll(path string) (data []byte, err error) {
 	}
 	if !info.Mode().IsRegular() {
 		// Asked before opening, since opening a pipe would wait for its other end.
-		return nil, fmt.Errorf("read checkpoint: %s is a %s, expected a regular file", path, kindOf(info.Mode()))
+		return nil, fmt.Errorf("read checkpoint: %s is a %s, expected a regular file", path, disk.Kind(info.Mode()))
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -31,7 +32,7 @@ func readAll(path string) (data []byte, err error) {
 		return nil, fmt.Errorf("read checkpoint: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("read checkpoint: %s is a %s, expected a regular file", path, kindOf(info.Mode()))
+		return nil, fmt.Errorf("read checkpoint: %s is a %s, expected a regular file", path, disk.Kind(info.Mode()))
 	}
 	if info.Size() > maxFile {
 		return nil, &FileError{File: path, Err: fmt.Errorf("file has %d bytes, at most %d are read", info.Size(), int64(maxFile))}
@@ -73,18 +74,4 @@ func load(name string, data []byte, options []ReadOption) (*tensor.File, error) 
 		return nil, &FileError{File: name, Err: err}
 	}
 	return f, nil
-}
-
-func kindOf(mode os.FileMode) string {
-	switch {
-	case mode.IsDir():
-		return "directory"
-	case mode&os.ModeNamedPipe != 0:
-		return "pipe"
-	case mode&os.ModeSocket != 0:
-		return "socket"
-	case mode&os.ModeDevice != 0:
-		return "device"
-	}
-	return "special file"
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/container"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 const (
@@ -31,7 +32,7 @@ func SavePatterns(dir string, p *PatternSet, now time.Time) (string, error) {
 }
 
 func savePatterns(dir string, p *PatternSet, now time.Time, ops fileOps) (string, error) {
-	if err := MakeFolder(dir); err != nil {
+	if err := disk.MakeFolder(dir); err != nil {
 		return "", fmt.Errorf("save patterns: %w", err)
 	}
 	names, err := patternFiles(dir)
@@ -57,31 +58,6 @@ func savePatterns(dir string, p *PatternSet, now time.Time, ops fileOps) (string
 		return "", fmt.Errorf("save patterns: %w", err)
 	}
 	return path, nil
-}
-
-// MakeFolder makes a folder with mode 0700 and the ones above it that are missing, and makes their names durable: a
-// checkpoint that is synced into a folder is lost with the folder's own name otherwise. An existing folder stays as it is.
-func MakeFolder(dir string) error {
-	dir = filepath.Clean(dir)
-	if info, err := os.Stat(dir); err == nil {
-		if !info.IsDir() {
-			return fmt.Errorf("make folder: %s is no folder", dir)
-		}
-		return nil
-	}
-	parent := filepath.Dir(dir)
-	if parent != dir {
-		if err := MakeFolder(parent); err != nil {
-			return err
-		}
-	}
-	if err := os.Mkdir(dir, folderPerm); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("make folder: %w", err)
-	}
-	if err := syncDir(parent); err != nil {
-		return fmt.Errorf("make folder %s: %w", dir, err)
-	}
-	return nil
 }
 
 // LatestPatterns finds the newest pattern checkpoint of a folder: the last of patterns_*.pt by name, which is the one that
@@ -129,7 +105,7 @@ func Rotate(dir string, keep int) ([]string, error) {
 		}
 	}
 	if len(removed)+len(abandoned) > 0 {
-		if err := syncDir(dir); err != nil {
+		if err := disk.SyncFolder(dir); err != nil {
 			return removed, fmt.Errorf("rotate patterns: %w", err)
 		}
 	}

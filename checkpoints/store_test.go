@@ -147,7 +147,7 @@ func TestReadRefusesOtherFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		dir: "is a directory", "/dev/null": "is a device", filepath.Join(dir, "absent"): "no such file", empty: "the file is empty",
+		dir: "is a folder", "/dev/null": "is a device", filepath.Join(dir, "absent"): "no such file", empty: "the file is empty",
 	} {
 		if _, err := ReadPatterns(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want an error with %q", path, err, want)

@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/fdqc-cockpit/fdqc/checkpoints"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/audit"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 type restartData struct {
@@ -87,12 +87,12 @@ func (d *Directory) auditAside() (string, error) {
 		return "", nil
 	}
 	parent := d.path(asideFolder)
-	if err := checkpoints.MakeFolder(parent); err != nil {
+	if err := disk.MakeFolder(parent); err != nil {
 		return "", err
 	}
 	aside := filepath.Join(parent, d.now().UTC().Format("20060102_150405.000000000")+"-audit")
 	if err := os.Rename(folder, aside); err != nil {
 		return "", err
 	}
-	return aside, errors.Join(checkpoints.SyncFolder(parent), checkpoints.SyncFolder(d.config.Persistence.Dir))
+	return aside, errors.Join(disk.SyncFolder(parent), disk.SyncFolder(d.config.Persistence.Dir))
 }

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
-	"syscall"
 
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 	"github.com/fdqc-cockpit/fdqc/engine/monitor"
 	"github.com/fdqc-cockpit/fdqc/engine/policy"
 )
@@ -158,33 +157,25 @@ func copySetting(to, from any) {
 const maxConfig = 1 << 20
 
 // readOwned reads a file that nobody named and refuses one that somebody else
-// could have written. What is checked is what is read: the open file.
+// could have written.
 func readOwned(path string) ([]byte, error) {
-	// Without following a link, and without waiting for a pipe's writer.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	data, err := disk.ReadOwn(path, 0o022, maxConfig)
+	unsafe, large := (*disk.UnsafeError)(nil), (*disk.TooLargeError)(nil)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, err
-	case errors.Is(err, syscall.ELOOP):
-		return nil, &ConfigError{Where: path, Reason: "was found and not named, and is a symbolic link; name it with --config"}
+	case errors.As(err, &unsafe):
+		return nil, &ConfigError{Where: path, Reason: "was found and not named, and " + unsafe.Reason + "; or name it with --config"}
+	case errors.As(err, &large):
+		return nil, tooLarge(path)
 	case err != nil:
 		return nil, &ConfigError{Where: path, Reason: err.Error()}
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, &ConfigError{Where: path, Reason: err.Error()}
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	switch {
-	case !info.Mode().IsRegular():
-		return nil, &ConfigError{Where: path, Reason: "was found and not named, and is no regular file; name it with --config"}
-	case !ok || int(owner.Uid) != os.Geteuid():
-		return nil, &ConfigError{Where: path, Reason: "was found and not named, and belongs to another user; name it with --config"}
-	case info.Mode().Perm()&0o022 != 0:
-		return nil, &ConfigError{Where: path, Reason: fmt.Sprintf("was found and not named, and others may write it (mode %04o); run: chmod go-w %s", info.Mode().Perm(), path)}
-	}
-	return readBounded(file, path)
+	return data, nil
+}
+
+func tooLarge(path string) error {
+	return &ConfigError{Where: path, Reason: fmt.Sprintf("is larger than %d bytes, expected a configuration file", maxConfig)}
 }
 
 // readBounded reads a whole file of at most maxConfig bytes.
@@ -194,7 +185,7 @@ func readBounded(file io.Reader, path string) ([]byte, error) {
 	case err != nil:
 		return nil, &ConfigError{Where: path, Reason: err.Error()}
 	case len(data) > maxConfig:
-		return nil, &ConfigError{Where: path, Reason: fmt.Sprintf("is larger than %d bytes, expected a configuration file", maxConfig)}
+		return nil, tooLarge(path)
 	}
 	return data, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/container"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 // Contents is what a new data directory is made of.
@@ -53,13 +54,13 @@ func CreateDirectory(dir string, config Config, c Contents, logger hclog.Logger)
 	if err := syscall.Rename(partial, dir); err != nil {
 		return &os.LinkError{Op: "rename", Old: partial, New: dir, Err: err}
 	}
-	return checkpoints.SyncFolder(filepath.Dir(dir))
+	return disk.SyncFolder(filepath.Dir(dir))
 }
 
 // fill writes everything into the directory of the configuration.
 func fill(config Config, c Contents, logger hclog.Logger) error {
 	dir := config.Persistence.Dir
-	if err := checkpoints.MakeFolder(dir); err != nil {
+	if err := disk.MakeFolder(dir); err != nil {
 		return err
 	}
 	for name, data := range c.Copies {
@@ -67,7 +68,7 @@ func fill(config Config, c Contents, logger hclog.Logger) error {
 			return fmt.Errorf("copy %q: expected a name within the directory", name)
 		}
 		path := filepath.Join(dir, name)
-		if err := checkpoints.MakeFolder(filepath.Dir(path)); err != nil {
+		if err := disk.MakeFolder(filepath.Dir(path)); err != nil {
 			return err
 		}
 		if err := writeFile(path, data); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/container"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/store"
 	"github.com/fdqc-cockpit/fdqc/engine/memory"
@@ -81,7 +82,7 @@ func (d *Directory) fitWhenRead(err error, anySize bool) error {
 
 // acquire makes the directory when it is absent, and takes its lock.
 func (d *Directory) acquire() error {
-	if err := checkpoints.MakeFolder(d.config.Persistence.Dir); err != nil {
+	if err := disk.MakeFolder(d.config.Persistence.Dir); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	lock := flock.New(d.path(lockFile), flock.SetPermissions(0o600), flock.SetFlag(os.O_CREATE|os.O_RDONLY|syscall.O_NOFOLLOW))

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/store"
 	"github.com/fdqc-cockpit/fdqc/engine/memory"
@@ -368,7 +369,7 @@ func (d *Directory) copyJournal(after int64, verb string) (string, error) {
 		return "", err
 	}
 	folder := d.path(filepath.Join(asideFolder, fmt.Sprintf("%s-%s-journal", d.now().UTC().Format("20060102_150405.000000000"), verb)))
-	if err := checkpoints.MakeFolder(folder); err != nil {
+	if err := disk.MakeFolder(folder); err != nil {
 		return "", err
 	}
 	for _, path := range d.journal.Segments(after) {

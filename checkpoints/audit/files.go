@@ -6,13 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
-	"syscall"
 
-	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 const (
@@ -42,8 +37,8 @@ func systemOps() *fileOps {
 		open: func(path string, flags int, mode fs.FileMode) (file, error) {
 			return os.OpenFile(path, flags, mode)
 		},
-		makeFolder: checkpoints.MakeFolder,
-		syncDir:    checkpoints.SyncFolder,
+		makeFolder: disk.MakeFolder,
+		syncDir:    disk.SyncFolder,
 		lstat:      os.Lstat,
 	}
 }
@@ -65,52 +60,22 @@ func (o *fileOps) named(f file, path string) error {
 }
 
 // fileName is the name of the file that begins with an entry.
-func fileName(first int64) string { return fmt.Sprintf("%020d%s", first, suffix) }
-
-// source is a file of a log.
-type source struct {
-	first int64
-	path  string
-}
+func fileName(first int64) string { return disk.NumberedName(first, suffix) }
 
 // list gives the files in a folder in order; others are no business of the log. A folder that is absent has none.
-func list(dir string) ([]source, error) {
-	entries, err := os.ReadDir(dir)
+func list(dir string) ([]disk.Numbered, error) {
+	all, err := disk.ListNumbered(dir, suffix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	var all []source
-	for _, e := range entries {
-		digits, ok := strings.CutSuffix(e.Name(), suffix)
-		if !ok || len(digits) != 20 {
-			continue
-		}
-		if first, err := strconv.ParseUint(digits, 10, 63); err == nil {
-			all = append(all, source{first: int64(first), path: filepath.Join(dir, e.Name())})
-		}
-	}
-	slices.SortFunc(all, func(a, b source) int { return strings.Compare(a.path, b.path) })
-	return all, nil
+	return all, err
 }
 
-// openRegular opens a plain file for reading, not through a link.
+// openRegular opens a file of the log for reading.
 func openRegular(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		if info, lerr := os.Lstat(path); lerr == nil && !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("%w: %s is a %v, expected a plain file", ErrDamaged, path, info.Mode().Type())
-		}
-		return nil, err
+	f, _, err := disk.OpenRegular(path)
+	if irregular := (*disk.IrregularError)(nil); errors.As(err, &irregular) {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, irregular)
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%w: %s is a %v, expected a plain file", ErrDamaged, path, info.Mode().Type())
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+	return f, err
 }

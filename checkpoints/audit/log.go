@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 // Log is a log open for writing.
@@ -70,7 +72,7 @@ func openLog(o Options, begin Head, visit func(*Entry) error, known []Known) (*L
 	fresh := false // the last file has no whole line yet: it was being made
 	for n := len(sources); n > 0; n-- {
 		s := sources[n-1]
-		if s.first > 1 {
+		if s.First > 1 {
 			if err := w.enter(s); err != nil {
 				return nil, w.report, err
 			}
@@ -82,7 +84,7 @@ func openLog(o Options, begin Head, visit func(*Entry) error, known []Known) (*L
 			l.head, l.unsigned, l.since = w.report.Head, w.unsigned, w.since
 			l.dir = true
 			if !fresh {
-				l.path, l.size = s.path, w.size
+				l.path, l.size = s.Path, w.size
 				l.total = l.size
 			}
 			break
@@ -101,7 +103,7 @@ func Restart(o Options, after Head, reason string) (*Log, error) {
 	}
 	sources, err := list(o.Dir)
 	if err == nil && len(sources) > 0 {
-		err = fmt.Errorf("%s is still there", sources[0].path)
+		err = fmt.Errorf("%s is still there", sources[0].Path)
 	}
 	if err == nil && (after.Sequence < 1 || !isHash(after.Hash) || reason == "") {
 		err = fmt.Errorf("after entry %d with hash %.80q because of %.80q, expected an entry and a reason", after.Sequence, after.Hash, reason)
@@ -114,8 +116,8 @@ func Restart(o Options, after Head, reason string) (*Log, error) {
 
 // enter begins the walk at a file that is not the first one: what came before it is taken from its first line, as far as that is
 // whole.
-func (w *walker) enter(s source) error {
-	f, err := openRegular(s.path)
+func (w *walker) enter(s disk.Numbered) error {
+	f, err := openRegular(s.Path)
 	if err != nil {
 		return err
 	}
@@ -130,11 +132,11 @@ func (w *walker) enter(s source) error {
 		return nil // a file that was being made, or damage, which is found next
 	}
 	e, err := decode(buffer[:at])
-	if err != nil || e.Sequence != s.first {
-		w.report.Head = Head{Sequence: s.first - 1}
+	if err != nil || e.Sequence != s.First {
+		w.report.Head = Head{Sequence: s.First - 1}
 		return nil
 	}
-	w.report.Head = Head{Sequence: s.first - 1, Hash: e.Previous}
+	w.report.Head = Head{Sequence: s.First - 1, Hash: e.Previous}
 	return nil
 }
 

@@ -115,7 +115,7 @@ func paths(t testing.TB, o Options) []string {
 	}
 	var all []string
 	for _, s := range sources {
-		all = append(all, s.path)
+		all = append(all, s.Path)
 	}
 	return all
 }

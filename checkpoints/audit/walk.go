@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 // Report says what a log holds.
@@ -63,13 +65,13 @@ type walker struct {
 }
 
 // file reads one file. Only the last one may end in an unfinished line.
-func (w *walker) file(s source, last bool) (err error) {
-	f, err := openRegular(s.path)
+func (w *walker) file(s disk.Numbered, last bool) (err error) {
+	f, err := openRegular(s.Path)
 	if err != nil {
 		return fmt.Errorf("read audit log: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	w.path, w.line, w.size = s.path, 0, 0
+	w.path, w.line, w.size = s.Path, 0, 0
 	reader := bufio.NewReaderSize(f, MaxLine+1)
 	for {
 		text, err := reader.ReadSlice('\n')
@@ -123,10 +125,10 @@ func (w *walker) rest(text []byte, more io.Reader, last bool) error {
 }
 
 // entry checks one line.
-func (w *walker) entry(text []byte, s source) error {
+func (w *walker) entry(text []byte, s disk.Numbered) error {
 	next := w.report.Head.Sequence + 1
 	e, err := decode(text)
-	if err == nil && w.report.Entries == 0 && w.line == 1 && s.first > 1 {
+	if err == nil && w.report.Entries == 0 && w.line == 1 && s.First > 1 {
 		next = w.restarted(e, next)
 	}
 	switch {
@@ -134,8 +136,8 @@ func (w *walker) entry(text []byte, s source) error {
 		return w.damage(next, Changed, "%v", err)
 	case e.Sequence != next:
 		return w.misplaced(e, next)
-	case w.line == 1 && e.Sequence != s.first:
-		return w.damage(e.Sequence, Changed, "its file is named after entry %d", s.first)
+	case w.line == 1 && e.Sequence != s.First:
+		return w.damage(e.Sequence, Changed, "its file is named after entry %d", s.First)
 	case (w.line == 1) != (e.Event == EventFile):
 		return w.damage(next, Changed, "it is a %s in line %d, expected a %s in the first line and nowhere else", e.Event, w.line, EventFile)
 	case e.Previous != w.report.Head.previous():
@@ -212,7 +214,7 @@ func (w *walker) find(sequence int64) (path string, line int) {
 		return "", 0
 	}
 	for _, s := range sources {
-		text, err := os.ReadFile(s.path)
+		text, err := os.ReadFile(s.Path)
 		if err != nil {
 			continue
 		}
@@ -220,7 +222,7 @@ func (w *walker) find(sequence int64) (path string, line int) {
 		for l := range bytes.Lines(text) {
 			at++
 			if e, err := decode(bytes.TrimSuffix(l, []byte("\n"))); err == nil && e.Sequence == sequence {
-				return s.path, at
+				return s.Path, at
 			}
 		}
 	}
@@ -322,7 +324,7 @@ func read(o Options, visit func(*Entry) error, known []Known) (Report, error) {
 	for i, s := range sources {
 		err := w.file(s, i == len(sources)-1)
 		if errors.Is(err, fs.ErrNotExist) {
-			err = w.damage(s.first, Dropped, "the file went while it was read")
+			err = w.damage(s.First, Dropped, "the file went while it was read")
 		}
 		if err != nil {
 			return w.report, err

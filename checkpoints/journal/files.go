@@ -7,9 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 const suffix = ".journal"
@@ -38,16 +37,10 @@ func systemOps() *fileOps {
 		open: func(path string, flags int, mode fs.FileMode) (file, error) {
 			return os.OpenFile(path, flags, mode)
 		},
-		mkdir:  os.Mkdir,
-		remove: os.Remove,
-		syncDir: func(path string) error {
-			d, err := os.Open(path)
-			if err != nil {
-				return err
-			}
-			return errors.Join(d.Sync(), d.Close())
-		},
-		lstat: os.Lstat,
+		mkdir:   os.Mkdir,
+		remove:  os.Remove,
+		syncDir: disk.SyncFolder,
+		lstat:   os.Lstat,
 	}
 }
 
@@ -110,62 +103,25 @@ func (o *fileOps) discard(dir string, paths ...string) error {
 }
 
 // segmentName is the name of the segment that begins with a sequence.
-func segmentName(first int64) string { return fmt.Sprintf("%020d%s", first, suffix) }
-
-// parseName gives the sequence of a segment's name.
-func parseName(name string) (int64, bool) {
-	digits, ok := strings.CutSuffix(name, suffix)
-	if !ok || len(digits) != 20 {
-		return 0, false
-	}
-	first, err := strconv.ParseUint(digits, 10, 63)
-	return int64(first), err == nil
-}
-
-// source is a segment's file.
-type source struct {
-	first int64
-	path  string
-}
+func segmentName(first int64) string { return disk.NumberedName(first, suffix) }
 
 // list gives the segments in a folder in order; other files are no business of the journal.
-func list(dir string) ([]source, error) {
-	entries, err := os.ReadDir(dir)
+func list(dir string) ([]disk.Numbered, error) {
+	all, err := disk.ListNumbered(dir, suffix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %w", ErrMissing, err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	var all []source
-	for _, e := range entries {
-		if first, ok := parseName(e.Name()); ok {
-			all = append(all, source{first: first, path: filepath.Join(dir, e.Name())})
-		}
-	}
-	slices.SortFunc(all, func(a, b source) int { return strings.Compare(a.path, b.path) })
-	return all, nil
+	return all, err
 }
 
-// openRegular opens a regular file, which must not be a link, and gives its size.
+// openRegular opens a segment, and gives its size.
 func openRegular(path string) (*os.File, int64, error) {
-	named, err := os.Lstat(path)
+	f, info, err := disk.OpenRegular(path)
+	if irregular := (*disk.IrregularError)(nil); errors.As(err, &irregular) {
+		return nil, 0, &DamageError{Segment: path, Reason: "it " + irregular.Reason()}
+	}
 	if err != nil {
 		return nil, 0, err
-	}
-	if !named.Mode().IsRegular() {
-		return nil, 0, &DamageError{Segment: path, Reason: fmt.Sprintf("it is a %v, expected a regular file", named.Mode().Type())}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	info, err := f.Stat()
-	if err == nil && !os.SameFile(named, info) {
-		err = &DamageError{Segment: path, Reason: "it was exchanged while it was opened"}
-	}
-	if err != nil {
-		return nil, 0, errors.Join(err, f.Close())
 	}
 	return f, info.Size(), nil
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 // sample makes a closed journal with three segments of 2, 1 and 2 commits and returns its positions: the beginning, and one after
@@ -191,7 +193,7 @@ func TestSegmentsRotateAndPrune(t *testing.T) {
 			t.Errorf("%s: got %d bytes, want at most %d", path, info.Size(), o.SegmentBytes)
 		}
 	}
-	second, _ := parseName(filepath.Base(before[1]))
+	second, _ := disk.ParseNumbered(filepath.Base(before[1]), suffix)
 	if removed, err := j.Prune(second - 2); err != nil || len(removed) != 0 {
 		t.Errorf("got %v, %v, want nothing removed: one record is needed", removed, err)
 	}

@@ -151,7 +151,7 @@ func segmentsOf(t testing.TB, dir string) []string {
 	}
 	var paths []string
 	for _, s := range all {
-		paths = append(paths, s.path)
+		paths = append(paths, s.Path)
 	}
 	return paths
 }

@@ -41,9 +41,9 @@ func create(o Options, at Position) (*Journal, error) {
 			return nil, errors.Join(ErrExists, err)
 		}
 		if len(w.segments) > 0 && (len(sources) > 1 || w.recovery.Commits > 0 || w.position != at) {
-			return nil, fmt.Errorf("%w: %s", ErrExists, sources[0].path)
+			return nil, fmt.Errorf("%w: %s", ErrExists, sources[0].Path)
 		}
-		if err := o.ops.discard(o.Dir, sources[0].path); err != nil {
+		if err := o.ops.discard(o.Dir, sources[0].Path); err != nil {
 			return nil, err
 		}
 	}
@@ -89,7 +89,7 @@ func open(o Options, from Position, replay func(Record) error) (*Journal, Recove
 	j := &Journal{options: o, segments: w.segments, position: w.position}
 	if len(j.segments) < len(sources) {
 		// The last segment was being made: nothing was ever written to it.
-		if err := o.ops.discard(o.Dir, sources[len(sources)-1].path); err != nil {
+		if err := o.ops.discard(o.Dir, sources[len(sources)-1].Path); err != nil {
 			return nil, w.recovery, err
 		}
 		if len(j.segments) == 0 {

@@ -9,6 +9,8 @@ import (
 	"io"
 	"math"
 	"time"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 // Recovery says what was found in a journal.
@@ -56,7 +58,7 @@ func newWalker(o *Options, from Position, replay func(Record) error) *walker {
 }
 
 // all reads the sources. The last one is not among the segments afterwards when its header is not whole.
-func (w *walker) all(sources []source) error {
+func (w *walker) all(sources []disk.Numbered) error {
 	for i, s := range sources {
 		if err := w.segment(s, i == len(sources)-1); err != nil {
 			return err
@@ -64,7 +66,7 @@ func (w *walker) all(sources []source) error {
 	}
 	if len(w.segments) == 0 {
 		// Only a segment without a header: the journal was being made.
-		if len(sources) == 0 || sources[0].first-1 != w.from.Sequence {
+		if len(sources) == 0 || sources[0].First-1 != w.from.Sequence {
 			return fmt.Errorf("%w: %s holds no segment", ErrMissing, w.options.Dir)
 		}
 		w.position, w.reached = w.from, true
@@ -79,13 +81,13 @@ func (w *walker) all(sources []source) error {
 }
 
 // segment reads one file. Only the last one may have an incomplete tail.
-func (w *walker) segment(s source, last bool) (err error) {
-	f, size, err := openRegular(s.path)
+func (w *walker) segment(s disk.Numbered, last bool) (err error) {
+	f, size, err := openRegular(s.Path)
 	if err != nil {
 		return fmt.Errorf("read journal: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	w.path = s.path
+	w.path = s.Path
 	w.window.reset(f, size)
 	whole, err := w.header(s, last)
 	if err != nil {
@@ -99,14 +101,14 @@ func (w *walker) segment(s source, last bool) (err error) {
 		w.segments[len(w.segments)-1].size = end
 	}
 	if !whole || end < size {
-		w.recovery.CutSegment, w.recovery.CutBytes = s.path, size-end
+		w.recovery.CutSegment, w.recovery.CutBytes = s.Path, size-end
 	}
 	return nil
 }
 
 // header reads and checks the header, and says whether it is there as a whole. Since it is on the disk before the first commit is written,
 // nothing can follow an incomplete one.
-func (w *walker) header(s source, last bool) (bool, error) {
+func (w *walker) header(s disk.Numbered, last bool) (bool, error) {
 	b, err := w.window.at(0, int(min(headerSize, w.window.size)))
 	if err != nil {
 		return false, w.readError(err)
@@ -121,8 +123,8 @@ func (w *walker) header(s source, last bool) (bool, error) {
 	if err != nil {
 		return false, w.damage(0, "%v", err)
 	}
-	if first := h.previous.Sequence + 1; first != s.first {
-		return false, w.damage(0, "header says that the first sequence is %d, the name says %d", first, s.first)
+	if first := h.previous.Sequence + 1; first != s.First {
+		return false, w.damage(0, "header says that the first sequence is %d, the name says %d", first, s.First)
 	}
 	started := len(w.segments) > 0
 	if started && h.previous != w.position {
@@ -132,7 +134,7 @@ func (w *walker) header(s source, last bool) (bool, error) {
 	if _, err := w.options.trust(segmentPayload, b[:headerSigned], h.keyID, h.signature, signedAt); err != nil {
 		return false, &TrustError{Segment: w.path, Err: err}
 	}
-	w.segments = append(w.segments, segment{path: s.path, previous: h.previous})
+	w.segments = append(w.segments, segment{path: s.Path, previous: h.previous})
 	w.position = h.previous
 	w.recovery.Boundary = w.recovery.Boundary || h.previous == w.from
 	if !started {

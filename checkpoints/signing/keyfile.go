@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 const (
@@ -111,7 +112,7 @@ func createKey(path string) (_ *Key, made bool, err error) {
 		return nil, false, fmt.Errorf("create key: %w", err)
 	}
 	folder := filepath.Dir(path)
-	if err := checkpoints.MakeFolder(folder); err != nil {
+	if err := disk.MakeFolder(folder); err != nil {
 		return nil, false, fmt.Errorf("create key: %w", err)
 	}
 	made, err = writeNew(path, text)
@@ -147,7 +148,7 @@ func writeNew(path string, text []byte) (made bool, err error) {
 		return false, err
 	}
 	// Also when another process won: its name may not be on the disk yet.
-	return err == nil, checkpoints.SyncFolder(filepath.Dir(path))
+	return err == nil, disk.SyncFolder(filepath.Dir(path))
 }
 
 // RotationGrace is for how long after a rotation signatures of the old key still count: a writer that has begun to sign with it

@@ -11,7 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 const (
@@ -118,7 +118,7 @@ func retire(key *Key, path string, until time.Time) error {
 			return err
 		}
 		lines = strings.Split(strings.TrimRight(string(text), "\n"), "\n")
-	} else if err := checkpoints.MakeFolder(filepath.Dir(path)); err != nil {
+	} else if err := disk.MakeFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
 	line := Trusted{Public: key.Public(), Until: until, Comment: "retired by rotation"}

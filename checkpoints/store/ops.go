@@ -8,9 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
 
-	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 const (
@@ -51,14 +50,14 @@ func systemOps() fileOps {
 		mkdir:   os.Mkdir,
 		rename:  os.Rename,
 		remove:  os.Remove,
-		syncDir: checkpoints.SyncFolder,
+		syncDir: disk.SyncFolder,
 	}
 }
 
 // openRead opens a plain file, not through a link and without waiting for the other end of a pipe. What is no plain
 // file is untrusted.
 func (o *fileOps) openRead(path string) (osFile, int64, error) {
-	f, err := o.open(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	f, err := o.open(path, disk.OpenFlags, 0)
 	if err != nil {
 		if info, lerr := o.lstat(path); lerr == nil && !info.Mode().IsRegular() {
 			return nil, 0, untrusted(path, "it has mode %v, expected a plain file", info.Mode())

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 const (
@@ -27,8 +29,7 @@ type source struct {
 
 func newSource(dir string) *source {
 	return &source{dir: dir, open: func(path string) (*os.File, error) {
-		// Without following a link, and without waiting for a pipe's writer.
-		return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+		return os.OpenFile(path, disk.OpenFlags, 0)
 	}}
 }
 
@@ -47,22 +48,10 @@ func (s *source) list() ([]fs.DirEntry, error) {
 
 // irregular says why an entry is not read; "" when it is a regular file.
 func irregular(mode fs.FileMode) string {
-	what := "special file"
-	switch {
-	case mode.IsRegular():
+	if mode.IsRegular() {
 		return ""
-	case mode&fs.ModeSymlink != 0:
-		what = "symbolic link"
-	case mode.IsDir():
-		what = "folder"
-	case mode&fs.ModeNamedPipe != 0:
-		what = "pipe"
-	case mode&fs.ModeSocket != 0:
-		what = "socket"
-	case mode&fs.ModeDevice != 0:
-		what = "device"
 	}
-	return "is a " + what + ", expected a regular file"
+	return (&disk.IrregularError{Mode: mode}).Reason()
 }
 
 // read reads a whole file into memory of our own. What is checked is what is

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 // ErrDamaged says that a file of this package does not hold what was written.
@@ -104,7 +105,7 @@ func (f *alertFile) append(alert Alert) error {
 		return f.compact()
 	}
 	if f.file == nil {
-		if err := checkpoints.MakeFolder(filepath.Dir(f.path)); err != nil {
+		if err := disk.MakeFolder(filepath.Dir(f.path)); err != nil {
 			return fmt.Errorf("alerts: %w", err)
 		}
 		f.file, err = os.OpenFile(f.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND|syscall.O_NOFOLLOW, 0o600)
@@ -156,19 +157,9 @@ func (f *alertFile) close() error {
 // readFile reads a regular file of at most maxFile bytes, and no link. A
 // larger one is ErrDamaged.
 func readFile(path string) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
-	}
-	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s %w: it is larger than %d bytes", path, ErrDamaged, maxFile)
+	data, err := disk.ReadRegular(path, maxFile)
+	if large := (*disk.TooLargeError)(nil); errors.As(err, &large) {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, large)
 	}
 	return data, err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints"
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 // Counts compares verdicts with what the actions turned out to be.
@@ -215,7 +216,7 @@ func (c *Confusion) Save() error {
 	}
 	data, err := json.Marshal(c.saved)
 	if err == nil {
-		err = checkpoints.MakeFolder(filepath.Dir(c.path))
+		err = disk.MakeFolder(filepath.Dir(c.path))
 	}
 	if err == nil {
 		err = checkpoints.WriteAtomic(c.path, 0o600, func(w io.Writer) error {

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
-	"syscall"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 // Secret is a text that no log, error or file may show: however it is printed
@@ -51,30 +51,9 @@ func ReadSecret(lookup func(string) (string, bool), variable, file string) (Secr
 	case file == "":
 		return "", nil
 	}
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	data, err := disk.ReadOwn(file, 0o177, maxSecret)
 	if err != nil {
 		return "", fmt.Errorf("secret: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", fmt.Errorf("secret: %w", err)
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	switch {
-	case !info.Mode().IsRegular():
-		return "", fmt.Errorf("secret %s is no regular file", file)
-	case !ok || int(owner.Uid) != os.Geteuid():
-		return "", fmt.Errorf("secret %s belongs to another user", file)
-	case info.Mode().Perm()&0o077 != 0:
-		return "", fmt.Errorf("secret %s has mode %04o, expected 0600; run: chmod 600 %s", file, info.Mode().Perm(), file)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err != nil {
-		return "", fmt.Errorf("secret: %w", err)
-	}
-	if len(data) > maxSecret {
-		return "", fmt.Errorf("secret %s is larger than %d bytes", file, maxSecret)
 	}
 	return oneLine(string(data), file)
 }

@@ -35,7 +35,7 @@ func TestReadSecret(t *testing.T) {
 		{"absent", "", filepath.Join(dir, "absent"), "", "no such file"},
 		{"others may read it", "", write("loose", token, 0o644), "", "chmod 600"},
 		{"a link", "", link, "", "secret"},
-		{"a folder", "", dir, "", "no regular file"},
+		{"a folder", "", dir, "", "regular file"},
 		{"empty", "", write("empty", "\n", 0o600), "", "one line"},
 		{"two lines", "", write("two", token+"\n"+token, 0o600), "", "one line"},
 		{"too large", "", write("large", strings.Repeat(token, 1000), 0o600), "", "larger"},
