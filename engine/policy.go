@@ -1,20 +1,23 @@
 package engine
 
-import "github.com/fdqc-cockpit/fdqc/cgo/torch"
+import (
+	"github.com/fdqc-cockpit/fdqc/cgo/torch"
+	"github.com/fdqc-cockpit/fdqc/engine/policy"
+)
 
 // tierOf is a configured tier as the native side names it. One that this
 // version does not know is the strictest.
 func tierOf(name string) torch.Tier {
 	switch name {
-	case "ALPHA":
+	case policy.Alpha:
 		return torch.Alpha
-	case "BETA":
+	case policy.Beta:
 		return torch.Beta
-	case "GAMMA":
+	case policy.Gamma:
 		return torch.Gamma
-	case "DELTA":
+	case policy.Delta:
 		return torch.Delta
-	case "EPSILON":
+	case policy.Epsilon:
 		return torch.Epsilon
 	default:
 		return torch.Omega

@@ -38,7 +38,7 @@ func (e *Engine) countShadow(verdicts []Verdict, flags []uint8) {
 			continue
 		}
 		n := numbersOf(v, flags != nil && flags[i]&torch.RowNoAllow != 0)
-		e.shadow.Count(policy.Decision(v.Decision), &n)
+		e.shadow.Count(v.Decision, &n)
 	}
 }
 

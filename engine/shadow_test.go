@@ -67,7 +67,7 @@ func TestShadowDecidesAsAnEngineWould(t *testing.T) {
 						disagreed++
 					}
 					numbers := got[i].Numbers(batch.HashText[i] || batch.Widths[i] != n)
-					if d := rules.Decide(&numbers); d != policy.Decision(want[i].Decision) {
+					if d := rules.Decide(&numbers); d != want[i].Decision {
 						t.Errorf("row %d under %+v: got %s, want %s: %+v", i, shadow, d, want[i].Decision, want[i])
 					}
 				}

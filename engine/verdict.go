@@ -4,21 +4,19 @@ import (
 	"strconv"
 
 	"github.com/fdqc-cockpit/fdqc/cgo/torch"
+	"github.com/fdqc-cockpit/fdqc/engine/policy"
 )
 
 // Decision is what a verdict says to do (validator specification, section 2,
 // step 16).
-type Decision uint8
+type Decision = policy.Decision
 
 // Decisions, loosest first.
 const (
-	Allow Decision = iota
-	Review
-	Block
+	Allow  = policy.Allow
+	Review = policy.Review
+	Block  = policy.Block
 )
-
-// String is the decision as rows carry it.
-func (d Decision) String() string { return [...]string{"allow", "review", "block"}[d] }
 
 // Status says what became of a row.
 type Status uint8

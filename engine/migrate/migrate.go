@@ -51,7 +51,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	var said *policy
+	var said *policyFile
 	if o.Policy != "" {
 		if said, err = readPolicy(o.Policy); err != nil {
 			return nil, err
@@ -75,7 +75,7 @@ type migration struct {
 	logger  hclog.Logger
 	report  *Report
 
-	policy  *policy // nil: none
+	policy  *policyFile // nil: none
 	read    []*input
 	current map[Kind]*input
 }

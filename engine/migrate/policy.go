@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/fdqc-cockpit/fdqc/engine"
+	"github.com/fdqc-cockpit/fdqc/engine/policy"
 )
 
 const (
@@ -34,8 +35,8 @@ var tiers = map[string]string{
 	"α": "ALPHA", "β": "BETA", "γ": "GAMMA", "δ": "DELTA", "ε": "EPSILON", "ω": "OMEGA",
 }
 
-// policy is what a policy.yaml says, flat.
-type policy struct {
+// policyFile is what a policy.yaml says, flat.
+type policyFile struct {
 	file string
 	keys []policyKey
 }
@@ -52,7 +53,7 @@ type policyKey struct {
 // readPolicy reads a policy and decodes the keys that are settings here. A
 // value of a wrong type or out of range is an *InputError: what an operator
 // wrote to restrict an agent must not fall back to a default.
-func readPolicy(path string) (*policy, error) {
+func readPolicy(path string) (*policyFile, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, inputf("--policy: %w", err)
@@ -77,11 +78,11 @@ func readPolicy(path string) (*policy, error) {
 }
 
 // parsePolicy is readPolicy for text that was read.
-func parsePolicy(file string, data []byte) (*policy, error) {
+func parsePolicy(file string, data []byte) (*policyFile, error) {
 	if len(data) > maxPolicy {
 		return nil, fmt.Errorf("%s: is larger than %d bytes", file, maxPolicy)
 	}
-	p := &policy{file: file}
+	p := &policyFile{file: file}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document yaml.Node
 	err := decoder.Decode(&document)
@@ -105,7 +106,7 @@ func parsePolicy(file string, data []byte) (*policy, error) {
 
 // flatten lists the scalars and lists of a mapping. Aliases and merged keys
 // are refused: they let a small file stand for a huge one.
-func (p *policy) flatten(prefix string, mapping *yaml.Node, depth int) error {
+func (p *policyFile) flatten(prefix string, mapping *yaml.Node, depth int) error {
 	if depth > maxPolicyDepth {
 		return p.fail(mapping, prefix, "mappings are nested more than %d deep", maxPolicyDepth)
 	}
@@ -158,7 +159,7 @@ func settingOf(section, name string) string {
 
 // decode reads the value of a key that is a setting, and checks its type and
 // range as a configuration file's.
-func (p *policy) decode(key *policyKey) error {
+func (p *policyFile) decode(key *policyKey) error {
 	if key.setting == "" {
 		return nil
 	}
@@ -236,7 +237,7 @@ func checkSetting(setting string, value any) error {
 }
 
 // unite keeps one value of a setting that several keys name: the stricter.
-func (p *policy) unite() error {
+func (p *policyFile) unite() error {
 	first := map[string]int{}
 	for i := range p.keys {
 		key := &p.keys[i]
@@ -267,7 +268,7 @@ func (p *policy) unite() error {
 }
 
 // values are the settings that the policy gives.
-func (p *policy) values() map[string]any {
+func (p *policyFile) values() map[string]any {
 	values := map[string]any{}
 	for _, key := range p.keys {
 		if key.setting != "" && key.value != nil {
@@ -278,13 +279,9 @@ func (p *policy) values() map[string]any {
 }
 
 // fail names the place of a mistake in a policy.
-func (p *policy) fail(at *yaml.Node, key, format string, args ...any) error {
+func (p *policyFile) fail(at *yaml.Node, key, format string, args ...any) error {
 	return fmt.Errorf("%s, line %d: %s: %w", p.file, at.Line, key, fmt.Errorf(format, args...))
 }
-
-// strictness orders the tiers, loosest first (validator specification,
-// section 2, step 14).
-var strictness = map[string]int{"GAMMA": 0, "DELTA": 1, "ALPHA": 2, "BETA": 2, "EPSILON": 3, "OMEGA": 3}
 
 // looser says whether a setting is less strict with one value than with
 // another. Values that cannot be compared are not looser.
@@ -293,7 +290,8 @@ func looser(setting string, is, than any) bool {
 	case "safety.safe_mode", "safety.require_human_approval", "safety.require_signing", "safety.require_signed_actions":
 		return is == false && than == true
 	case "safety.tier":
-		a, b := strictness[fmt.Sprint(is)], strictness[fmt.Sprint(than)]
+		a, _ := policy.Strictness(fmt.Sprint(is))
+		b, _ := policy.Strictness(fmt.Sprint(than))
 		return a < b
 	case "safety.entropy_threshold", "safety.block_threshold", "safety.max_rollout_depth":
 		return number(is) > number(than)
