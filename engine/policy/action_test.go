@@ -85,6 +85,7 @@ func TestProcessesAndArguments(t *testing.T) {
 		{free, `{"tool":"edit","args":{"path":"../x"}}`, "args"}, {free, `{"tool":"edit","args":{"edits":[{"new_file":"a\u202eb"}]}}`, "args"}, {free, `{"tool":"move","args":{"source":"a","destination":"C:\\x"}}`, "args"},
 		{free, `{"tool":"read","args":{"files":["a","%2e%2e/x"]}}`, "args"}, {free, `{"tool":"read","args":{"targetDir2":"a:b"}}`, "args"}, {free, `{"tool":"read","args":{"src-path":"con"}}`, "args"},
 		{free, `{"tool":"read","args":{"x":"/etc/passwd"}}`, "args"}, {free, `{"tool":"read","args":["~/x"]}`, "args"}, {free, `{"tool":"read","args":["a/../../x"]}`, "args"}, {free, `{"tool":"read","args":["a\\..\\x"]}`, "args"}, {free, `{"tool":"read","args":{"x":"FILE:///etc/passwd"}}`, "args"},
+		{free, `{"process":"ls","args":[` + strings.Repeat(`"a b",`, 512) + `"a"]}`, "args"}, {free, `{"process":"ls","args":[` + strings.Repeat(`"a b",`, 511) + `"a"]}`, ""}, {free, `{"tool":"read","args":{"files":[` + strings.Repeat(`"a",`, 1024) + `"a"]}}`, "args"},
 		{free, `{"tool":"a b"}`, "tool"}, {free, `{"tool":"a;b"}`, "tool"}, {free, `{"tool":"\u0430"}`, "tool"}, {free, `{"tool":"` + strings.Repeat("x", 257) + `"}`, "tool"}, {free, `{"tool":"a\n"}`, "tool"},
 		{free, `{"tool":"mcp__fs.read-file:v1/x"}`, ""},
 	} {

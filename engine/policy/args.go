@@ -13,6 +13,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// maxPaths is how many texts of an action's arguments may be paths: the disk is
+// asked about each.
+const maxPaths = 1024
+
 // pathNames are the last words of names of members that hold paths, as tools
 // for files call them.
 var pathNames = map[string]bool{
@@ -46,6 +50,7 @@ func (c *Checks) checkArgs(args jsontext.Value, process bool) error {
 	tokens := jsontext.NewDecoder(bytes.NewReader(args))
 	// The member that a value belongs to, of each object and list around it.
 	members := []string{""}
+	looked := 0
 	for {
 		token, err := tokens.ReadToken()
 		inner := &members[len(members)-1]
@@ -74,7 +79,13 @@ func (c *Checks) checkArgs(args jsontext.Value, process bool) error {
 		if why != "" {
 			return refuse("args", "%.200q %s", text, why)
 		}
-		for _, p := range c.paths(text, *inner, command, isName) {
+		for _, p := range mayBePaths(text, *inner, command, isName) {
+			if looked++; looked > maxPaths {
+				return refuse("args", "hold more than %d texts that may be paths", maxPaths)
+			}
+			if command && !strings.HasPrefix(p, "/") && !c.begins(p) {
+				continue
+			}
 			if err := c.checkPath(p); err != nil {
 				var refused *ActionError
 				if errors.As(err, &refused) {
@@ -86,24 +97,22 @@ func (c *Checks) checkArgs(args jsontext.Value, process bool) error {
 	}
 }
 
-// paths answers the parts of a text that are paths, as far as that can be told.
+// mayBePaths answers the parts of a text that are paths, as far as the text can
+// tell. A URL is none, but for that of a file.
 //
-// Of a command they are the parts that are absolute, or whose first folder or
-// file there is. Of data they are what a member holds that is named after paths,
-// and any other text that has the form of an absolute one, of a home, or of one
-// that leads to the folder above. A URL is no path, but for that of a file.
-func (c *Checks) paths(text, member string, command, isName bool) []string {
+// Of a command every part may be one: those are that are absolute, or whose first
+// folder or file there is. Of data it is what a member holds that is named after
+// paths, and any other text that has the form of an absolute one, of a home, or
+// of one that leads to the folder above.
+func mayBePaths(text, member string, command, isName bool) []string {
 	if command {
-		var found []string
-		for _, part := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("=:, @", r) }) {
+		parts := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("=:, @", r) })
+		for i, part := range parts {
 			if len(part) > 2 && part[0] == '-' && part[1] != '-' {
-				part = part[2:] // -Ifolder
-			}
-			if strings.HasPrefix(part, "/") || c.begins(part) {
-				found = append(found, part)
+				parts[i] = part[2:] // -Ifolder
 			}
 		}
-		return found
+		return parts
 	}
 	scheme, _, isURL := strings.Cut(text, "://")
 	switch {
