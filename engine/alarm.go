@@ -38,6 +38,7 @@ func (d *Directory) Alarm(ctx context.Context, cause string) (Levers, error) {
 			d.owed = append(d.owed, entry) // with whatever is written next
 			d.unsaved.Store(true)
 		}
+		d.keepAlarm(after)
 		d.levers.Store(&after)
 		d.observer.leversChanged(after)
 	}
@@ -60,12 +61,21 @@ func (d *Directory) alarmedAgain(ctx context.Context) (Levers, bool, error) {
 		return l, false, nil
 	}
 	d.alarmed = now.UTC()
+	d.keepAlarm(l)
 	if len(d.owed) > 0 { // the alarm before it, perhaps
 		if err := d.append(); err != nil {
 			return l, true, fmt.Errorf("alarm: safe mode is not on the disk: %w", err)
 		}
 	}
 	return l, true, nil
+}
+
+// keepAlarm has a reader's own alarm hold whatever it reads later. The caller
+// holds changing.
+func (d *Directory) keepAlarm(l Levers) {
+	if d.following != nil {
+		d.following.alarm = l.State
+	}
 }
 
 // lastAlarm moves the time of the last alarm to one that came after it. The

@@ -85,6 +85,9 @@ type Directory struct {
 
 	alarmed time.Time // when an alarm came last that is not in the levers; guarded by changing
 
+	following *following // nil unless it reads a folder
+	untold    bool       // readers do not know of the last change; guarded by changing
+
 	watch *watch // nil: nobody monitors it
 
 	autosave sync.WaitGroup
@@ -146,8 +149,14 @@ func openDirectory(config Config, o *options, writes bool, first *checkpoints.Pa
 	if d.config.Persistence.Dir, err = physical(config.Persistence.Dir); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
+	if !writes {
+		d.startFollowing()
+	}
 	if err := d.open(writes, o.anySize); err != nil {
 		return nil, errors.Join(verification(err), d.Close())
+	}
+	if !writes {
+		d.following.last = d.recovery.Journal.Last.Sequence
 	}
 	if writes {
 		if d.watch, err = openWatch(d, o); err != nil {

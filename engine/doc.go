@@ -78,7 +78,9 @@
 // a running batch.
 //
 // A directory has one writer, which holds its lock; [ReadOnly] engines read
-// the newest checkpoint and the journal beside it. Saving and recording never
+// the newest checkpoint and the journal beside it, and again before the next
+// batch when a lever was pulled or the memory replaced: a second later at most.
+// Levers that cannot be read block everything. Saving and recording never
 // hold up a batch, except for the moment in which new patterns are shown to
 // the validator.
 package engine

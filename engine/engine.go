@@ -104,7 +104,8 @@ func WithVersion(version string) Option { return func(o *options) { o.version = 
 func WithLibrary(l *torch.Library) Option { return func(o *options) { o.library = l } }
 
 // ReadOnly opens the data directory without its lock and writes nothing:
-// Record and Save answer ErrReadOnly.
+// Record and Save answer ErrReadOnly. Batches obey levers that are pulled later,
+// and are judged by a memory that is put in later; not by what is recorded.
 func ReadOnly() Option { return func(o *options) { o.readOnly = true } }
 
 // InMemory opens no data directory: the memory starts empty, or from the

@@ -92,7 +92,7 @@ func (e *Engine) loadFiles(l *loaded, o *options) error {
 	}
 	if e.directory != nil {
 		// Opened for reading, for what is not named: the levers stay.
-		e.directory.memory, e.directory.memoryFrom = m, from
+		e.directory.memory, e.directory.memoryFrom, e.directory.following.leversOnly = m, from, true
 		return nil
 	}
 	e.directory = detachedDirectory(e.config, o, m, from)

@@ -154,6 +154,9 @@ func (d *Directory) openToWrite(keys *keys, anySize bool) error {
 		return err
 	}
 	d.unsaved.Store(r.unsaved)
+	if r.unsaved { // its writer was killed, perhaps before it told readers
+		d.tellReaders()
+	}
 	if d.saved = from; r.changes == 0 {
 		d.saved = d.journal.Position() // it only carries on what stood there
 	}

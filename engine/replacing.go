@@ -316,12 +316,17 @@ func (d *Directory) appendSteps(steps ...step) error {
 		return err
 	}
 	d.owed = nil
+	tell := d.untold
 	for i := range entries {
 		if changesMemory(entries[i].Type) {
 			d.unsaved.Store(true)
 		}
+		tell = tell || entries[i].Type == opLevers || entries[i].Type == opReplaced
 	}
 	d.audit.commit(position.Sequence, steps...)
+	if tell {
+		d.tellReaders()
+	}
 	return nil
 }
 

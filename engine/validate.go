@@ -44,6 +44,9 @@ func (e *Engine) ValidateInto(ctx context.Context, b Batch, out []Verdict) error
 	if err != nil {
 		return fmt.Errorf("validate: %w", err)
 	}
+	if err := e.directory.follow(ctx); err != nil {
+		return fmt.Errorf("validate: %w", err)
+	}
 	if err := e.computing.lock(ctx); err != nil {
 		return fmt.Errorf("validate: %w", err)
 	}

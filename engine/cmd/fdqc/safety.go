@@ -22,7 +22,8 @@ func (a *app) safetyCommand() *cobra.Command {
 		Long: `Operators' levers lie in the data directory and outlive restarts. In force is the
 stricter of them and the configuration, so a lever tightens whatever the
 configuration says, and loosens only as far as the configuration allows. A lever
-takes effect with the next batch of the process that has the directory open.
+takes effect with the next batch of the process that has the directory open, and
+within a second in those that read it.
 
 A critical alert or a rollback puts safe mode on by itself. The way back has two
 steps, each after a quiet period (safety.quiet_period) and by an operator:

@@ -36,6 +36,9 @@ A row that is refused (NaN, infinity, wrong width, bad JSON) ends the command
 with its line number; with --on-error skip it is a verdict that blocks.
 A critical alert puts safe mode on in this command, and in the process that has
 the data directory open, if there is one: this command itself writes nothing there.
+However long it goes on, it obeys the operators' levers within a second, and goes
+on with the other memory after a rollback. What is recorded meanwhile it does not
+see. While the data directory cannot be read again, everything is blocked.
 A regular output file appears under its name only when complete.`,
 		Example: `  fdqc validate --input actions.jsonl --output verdicts.jsonl
   fdqc validate --input embeddings.npy --output verdicts.npz --fields id,risk_score,decision
