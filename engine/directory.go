@@ -252,25 +252,31 @@ func (d *Directory) owned() error {
 // quiet period after an alarm is a *policy.RefusedError. While the audit log
 // cannot be written, what would loosen anything is refused.
 func (d *Directory) PullLever(ctx context.Context, change LeverChange) (Levers, error) {
-	step := change.step(d.config.Safety.QuietPeriod)
-	loosens := step.loosens(d.Levers(), d.now())
-	if err := d.audit.flush(false); err != nil && loosens {
-		return Levers{}, fmt.Errorf("safety lever: nothing is loosened while it cannot be put on record: %w", err)
-	}
-	after, err := d.stepLevers(ctx, step)
+	loosened := false
+	after, err := d.stepLevers(ctx, func(l Levers, at time.Time) (Levers, error) {
+		after, err := change.step(l, at, d.config.Safety.QuietPeriod.Span())
+		if loosened = err == nil && after.looserThan(l); !loosened {
+			return after, err
+		}
+		if err := d.audit.flush(false); err != nil {
+			return l, fmt.Errorf("nothing is loosened while it cannot be put on record: %w", err)
+		}
+		return after, nil
+	})
 	if err != nil {
 		return Levers{}, fmt.Errorf("safety lever: %w", err)
 	}
 	d.logger.Warn("an operator pulled a safety lever", "tier", after.Tier, "safe_mode", after.SafeMode,
 		"require_human_approval", after.RequireHumanApproval, "stage", after.Stage, "by", after.By, "reason", after.Reason)
-	if err := d.audit.flush(true); err != nil && loosens {
+	if err := d.audit.flush(true); err != nil && loosened {
 		return Levers{}, fmt.Errorf("safety lever: it is in force and in the journal, and not on record yet: %w", err)
 	}
 	return after, nil
 }
 
-// stepLevers makes a change of the levers durable and shows it. It waits for
-// nothing but changes in hand: neither the guard nor a batch.
+// stepLevers makes a change of the levers durable and shows it: it waits for
+// the changes and the batch in hand. The guard, which may need a device, is not
+// asked.
 func (d *Directory) stepLevers(ctx context.Context, step leverStep) (Levers, error) {
 	if err := d.changing.lock(ctx); err != nil {
 		return Levers{}, err

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -99,5 +101,51 @@ func TestChangesThatWaitShareACommit(t *testing.T) {
 	// The refused one ends a group, which begins again without it.
 	if found.Commits > 2 {
 		t.Errorf("%d records are in %d commits, want at most 2", found.Records, found.Commits)
+	}
+}
+
+// Two changes of the levers at once: whether one loosens is judged by what the
+// other made of them. Nothing may be loosened here, since nothing can be put on
+// record.
+func TestWhetherALeverLoosensIsJudgedWhereItIsPulled(t *testing.T) {
+	config := DefaultConfig()
+	config.Persistence.Dir = t.TempDir()
+	d, err := OpenDirectory(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	folder := filepath.Join(config.Persistence.Dir, auditFolder)
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	on, off := true, false
+	for round := range 10 {
+		if _, err := d.PullLever(t.Context(), LeverChange{SafeMode: &off}); err != nil {
+			t.Fatal(err)
+		}
+		move(folder, folder+".away")
+		if err := d.changing.lock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var both sync.WaitGroup
+		var tightened error
+		both.Go(func() { _, tightened = d.PullLever(t.Context(), LeverChange{SafeMode: &on}) })
+		time.Sleep(time.Millisecond) // most often it is the first in the queue then
+		both.Go(func() { _, _ = d.PullLever(t.Context(), LeverChange{SafeMode: &off}) })
+		time.Sleep(time.Millisecond)
+		d.changing.unlock()
+		both.Wait()
+		move(folder+".away", folder)
+		if tightened != nil || !d.Levers().SafeMode {
+			t.Fatalf("round %d: got %+v, %v, want safe mode on: it was loosened off the record", round, d.Levers(), tightened)
+		}
 	}
 }

@@ -55,19 +55,18 @@ type LeverChange struct {
 	Reason               string
 }
 
-// leverStep gives the levers after a change.
+// leverStep gives the levers after a change, from those that it changes: nobody
+// else changes them meanwhile.
 type leverStep func(Levers, time.Time) (Levers, error)
 
 // step is the change through the tier machine.
-func (c LeverChange) step(quiet Duration) leverStep {
-	return func(l Levers, at time.Time) (Levers, error) {
-		pull := policy.Pull{Tier: c.Tier, SafeMode: c.SafeMode, RequireHumanApproval: c.RequireHumanApproval}
-		state, err := l.Pull(pull, at, time.Duration(quiet))
-		if err != nil {
-			return l, err
-		}
-		return Levers{State: state, At: at.UTC(), By: c.By, Reason: c.Reason}, nil
+func (c LeverChange) step(l Levers, at time.Time, quiet time.Duration) (Levers, error) {
+	pull := policy.Pull{Tier: c.Tier, SafeMode: c.SafeMode, RequireHumanApproval: c.RequireHumanApproval}
+	state, err := l.Pull(pull, at, quiet)
+	if err != nil {
+		return l, err
 	}
+	return Levers{State: state, At: at.UTC(), By: c.By, Reason: c.Reason}, nil
 }
 
 // alarmStep is safe mode by itself; by is who, or what, saw the cause.
@@ -77,9 +76,8 @@ func alarmStep(cause, by, reason string) leverStep {
 	}
 }
 
-// loosens says whether anything is less strict after the step.
-func (s leverStep) loosens(l Levers, at time.Time) bool {
-	after, err := s(l, at)
-	demands := after.Demands()
-	return err == nil && demands.Stricter(l.Demands()) != demands
+// looserThan says whether anything is less strict than before.
+func (l Levers) looserThan(before Levers) bool {
+	demands := l.Demands()
+	return demands.Stricter(before.Demands()) != demands
 }
