@@ -24,7 +24,7 @@ type Asked struct {
 // since, is not asked about again.
 func (d *Directory) AskApproval(ctx context.Context, asks []Ask, by string) (answers []Asked, err error) {
 	c := &d.config.Safety
-	err = d.change(ctx, func(tx *transaction) ([]journal.Entry, error) {
+	err = d.change(ctx, &change{apply: func(tx *transaction) ([]journal.Entry, error) {
 		answers = make([]Asked, len(asks))
 		now := d.now().UTC()
 		entries, err := tx.approvals.expire(now)
@@ -57,7 +57,7 @@ func (d *Directory) AskApproval(ctx context.Context, asks []Ask, by string) (ans
 			entries = append(entries, entry)
 		}
 		return entries, nil
-	}, nil)
+	}})
 	if err != nil {
 		return nil, fmt.Errorf("ask for approval: %w", err)
 	}
@@ -96,14 +96,14 @@ func (q *approvals) expire(now time.Time) (entries []journal.Entry, err error) {
 
 // Decide approves or denies actions that wait, all or none, durably before it
 // answers. With record each becomes an outcome too, safe when it was approved
-// and unsafe when it was denied. One that nobody can decide on any more is an
-// *UndecidableError.
+// and unsafe when it was denied, for which alone a device is needed. One that
+// nobody can decide on any more is an *UndecidableError.
 func (d *Directory) Decide(ctx context.Context, ids []int64, approve, record bool, by, reason string) (decided []Approval, err error) {
 	state, side := Denied, memory.Unsafe
 	if approve {
 		state, side = Approved, memory.Safe
 	}
-	err = d.change(ctx, func(tx *transaction) ([]journal.Entry, error) {
+	err = d.change(ctx, &change{learns: record, apply: func(tx *transaction) ([]journal.Entry, error) {
 		decided = nil
 		now := d.now().UTC()
 		entries, err := tx.approvals.expire(now)
@@ -140,7 +140,7 @@ func (d *Directory) Decide(ctx context.Context, ids []int64, approve, record boo
 			entries = append(append(entries, entry), outcome...)
 		}
 		return entries, nil
-	}, nil)
+	}})
 	if err != nil {
 		return nil, fmt.Errorf("approvals: %w", err)
 	}

@@ -19,10 +19,11 @@ const maxGroup = 16 << 20
 // again after a rollback. done, which may be nil, runs when the change is
 // durable and committed.
 type change struct {
-	apply func(*transaction) ([]journal.Entry, error)
-	done  func()
-	err   error
-	ended bool // guarded by Directory.changing
+	apply  func(*transaction) ([]journal.Entry, error)
+	done   func()
+	learns bool // outcomes may enter the memory: it needs the guard, and so a device
+	err    error
+	ended  bool // guarded by Directory.changing
 }
 
 // queue holds the changes that wait while others are being written: whoever is
@@ -62,8 +63,7 @@ func (q *queue) take() []*change {
 // mode has it, and only then committed and shown. When any step fails the
 // memory is as before. The context ends the waiting, never a change that has
 // begun.
-func (d *Directory) change(ctx context.Context, apply func(*transaction) ([]journal.Entry, error), done func()) error {
-	c := &change{apply: apply, done: done}
+func (d *Directory) change(ctx context.Context, c *change) error {
 	d.waiting.add(c)
 	if err := d.changing.lock(ctx); err != nil {
 		if d.waiting.remove(c) {
@@ -87,9 +87,13 @@ func (d *Directory) change(ctx context.Context, apply func(*transaction) ([]jour
 }
 
 // changeGroup makes as many changes as one commit of the journal holds, and
-// answers how many have ended.
+// answers how many have ended. Those that need no device do not share the fate of
+// those that do.
 func (d *Directory) changeGroup(group []*change) int {
-	tx, err := d.beginChange()
+	if i := slices.IndexFunc(group, func(c *change) bool { return c.learns != group[0].learns }); i > 0 {
+		group = group[:i]
+	}
+	tx, err := d.beginChange(group[0].learns)
 	if err != nil {
 		finish(group, err)
 		return len(group)
@@ -124,8 +128,11 @@ func (d *Directory) changeGroup(group []*change) int {
 			return count
 		}
 	}
+	changed := len(tx.Changes())+len(tx.Evicted()) > 0
 	tx.commit(d)
-	d.observer.patched(patches)
+	if changed {
+		d.observer.patched(patches)
+	}
 	for _, c := range group {
 		if c.done != nil {
 			c.done()
@@ -144,11 +151,11 @@ func finish(group []*change, err error) {
 // Resize changes the capacity of both sides of the memory. A smaller one evicts
 // by the memory's rule, as one step; it answers how many were evicted.
 func (d *Directory) Resize(ctx context.Context, capacity int) (evicted int, err error) {
-	err = d.change(ctx, func(tx *transaction) ([]journal.Entry, error) {
+	err = d.change(ctx, &change{apply: func(tx *transaction) ([]journal.Entry, error) {
 		evictions, err := tx.Resize(capacity)
 		evicted = len(evictions)
 		return []journal.Entry{encodeCapacity(capacity)}, err
-	}, func() { d.guard.resized() })
+	}, done: func() { d.guard.resized() }})
 	if err != nil {
 		return 0, fmt.Errorf("resize: %w", err)
 	}

@@ -203,6 +203,87 @@ func TestALostDeviceThatWasAskedFor(t *testing.T) {
 	}
 }
 
+// What takes nothing into the memory needs no device: people can deny, drop and
+// tighten when it is lost. What does need one fails, and changes nothing.
+func TestPeopleDecideWithoutADevice(t *testing.T) {
+	if !withDevice(t) {
+		return
+	}
+	config := onDisk(t)
+	config.Engine.Device = "cuda"
+	config.Monitor.ErrorRate = 1
+	e := open(t, config)
+	d := e.Directory()
+	record(t, e, outcomes(normal(1, 40, 8), 8))
+	saved, err := d.Save(t.Context(), "command")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := normal(2, 4, 8)
+	held := hold(t, d, rows)
+	waiting := ask(t, d, asks(rows, "a", "b", "c"))
+	if _, err := d.Restore(t.Context(), saved.Manifest.Sequence, "ada", ""); err != nil { // its patterns are not on the device yet
+		t.Fatal(err)
+	}
+	t.Setenv(deviceFault, "lost:1")
+	if _, err := e.Validate(t.Context(), deviceBatch(2)); !errors.Is(err, torch.ErrDeviceLost) {
+		t.Fatalf("a batch: got %v, want a lost device", err)
+	}
+	t.Setenv(deviceFault, "none")
+	before := whole(d) + queue(t, d)
+	for name, try := range map[string]func() error{
+		"accept": func() error {
+			_, err := d.Release(t.Context(), held[:1], true, "ada", "")
+			return err
+		},
+		"approve and record": func() error {
+			_, err := d.Decide(t.Context(), []int64{waiting[0].ID}, true, true, "ada", "")
+			return err
+		},
+		"record": func() error {
+			_, err := e.Record(t.Context(), outcomes(rows, 8))
+			return err
+		},
+	} {
+		if err := try(); !errors.Is(err, torch.ErrDeviceLost) {
+			t.Errorf("%s: got %v, want a lost device", name, err)
+		}
+	}
+	if got := whole(d) + queue(t, d); got != before {
+		t.Errorf("what failed changed something: got\n%s\nwant\n%s", got, before)
+	}
+	on := true
+	for name, try := range map[string]func() error{
+		"drop": func() error {
+			_, err := d.Release(t.Context(), held[1:3], false, "ada", "")
+			return err
+		},
+		"deny": func() error {
+			_, err := d.Decide(t.Context(), []int64{waiting[1].ID}, false, false, "ada", "")
+			return err
+		},
+		"approve": func() error {
+			_, err := d.Decide(t.Context(), []int64{waiting[2].ID}, true, false, "ada", "")
+			return err
+		},
+		"ask": func() error {
+			_, err := d.AskApproval(t.Context(), asks(rows[:8], "d"), "agent")
+			return err
+		},
+		"lever": func() error {
+			_, err := d.PullLever(t.Context(), engine.LeverChange{SafeMode: &on, By: "ada"})
+			return err
+		},
+	} {
+		if err := try(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if got := len(d.Quarantine()); got != len(held)-2 {
+		t.Errorf("%d are held, want %d", got, len(held)-2)
+	}
+}
+
 func TestABatchOnADeviceAllocatesNothingInGo(t *testing.T) {
 	if !withDevice(t) {
 		return

@@ -331,7 +331,7 @@ type nobody struct{}
 
 func (nobody) patched([2]patch)                                              {}
 func (nobody) leversChanged(Levers)                                          {}
-func (nobody) begin() error                                                  { return nil }
+func (nobody) begin(bool) error                                              { return nil }
 func (nobody) commit()                                                       {}
 func (nobody) rollback()                                                     {}
 func (nobody) evicted(memory.Side, int64, []float32)                         {}

@@ -13,11 +13,11 @@ func (d *Directory) Weights() *models.Weights { return d.weights }
 
 // Hold puts an outcome into the quarantine, as a rule of the detector would.
 func (d *Directory) Hold(ctx context.Context, h Held) (id int64, err error) {
-	err = d.change(ctx, func(tx *transaction) ([]journal.Entry, error) {
+	err = d.change(ctx, &change{apply: func(tx *transaction) ([]journal.Entry, error) {
 		var entry journal.Entry
 		id, entry, err = tx.quarantine.hold(h, d.config.Detector.QuarantineCapacity)
 		return []journal.Entry{entry}, err
-	}, nil)
+	}})
 	return id, err
 }
 

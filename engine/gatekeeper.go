@@ -78,8 +78,12 @@ func (d *Directory) Consistency() detect.Consistency {
 	return detect.Measure(d.config.Safety.WorkspaceDim, safe, unsafe)
 }
 
-func (g *gatekeeper) begin() error {
+func (g *gatekeeper) begin(learns bool) error {
 	if g.detector == nil {
+		return nil
+	}
+	if !learns { // what the detector counts changes, and no pattern comes
+		g.tx = g.detector.Begin()
 		return nil
 	}
 	ctx := context.Background() // the wait for a batch in hand, which ends

@@ -133,9 +133,9 @@ func (d *Directory) Quarantine() []Held {
 // Release takes outcomes out of the quarantine, all or none, durably before it
 // returns: into the memory when they are accepted, else away. The patterns'
 // ids are answered in the order of the outcomes' ids given; dropped ones have
-// none.
+// none, and need no device.
 func (d *Directory) Release(ctx context.Context, ids []int64, accept bool, by, reason string) (patterns []int64, err error) {
-	err = d.change(ctx, func(tx *transaction) ([]journal.Entry, error) {
+	err = d.change(ctx, &change{learns: accept, apply: func(tx *transaction) ([]journal.Entry, error) {
 		patterns = nil
 		var entries []journal.Entry
 		for _, id := range ids {
@@ -165,7 +165,7 @@ func (d *Directory) Release(ctx context.Context, ids []int64, accept bool, by, r
 			patterns = append(patterns, change.ID)
 		}
 		return entries, nil
-	}, nil)
+	}})
 	if err != nil {
 		return nil, fmt.Errorf("quarantine: %w", err)
 	}

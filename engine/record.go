@@ -113,7 +113,7 @@ func (e *Engine) recordRows(ctx context.Context, outcomes []Outcome, rows []floa
 	for i := range receipts {
 		refused[i] = receipts[i].Result == Failed
 	}
-	return e.directory.change(ctx, func(tx *transaction) ([]journal.Entry, error) {
+	return e.directory.change(ctx, &change{learns: true, apply: func(tx *transaction) ([]journal.Entry, error) {
 		judged, err := e.gatekeeper.prepare(ctx, outcomes, rows, refused)
 		if err != nil {
 			return nil, err
@@ -143,7 +143,7 @@ func (e *Engine) recordRows(ctx context.Context, outcomes []Outcome, rows []floa
 			entries = append(entries, entry)
 		}
 		return entries, nil
-	}, e.directory.watch.look)
+	}, done: e.directory.watch.look})
 }
 
 // recordRow puts one outcome where the detector lets it go, and answers the
@@ -189,9 +189,9 @@ func (e *Engine) recordRow(ctx context.Context, tx *transaction, judged *judged,
 
 // SetImportance changes the importance of a side's row (not id), at least 0.
 func (e *Engine) SetImportance(ctx context.Context, side memory.Side, row int, importance float32) error {
-	err := e.directory.change(ctx, func(tx *transaction) ([]journal.Entry, error) {
+	err := e.directory.change(ctx, &change{apply: func(tx *transaction) ([]journal.Entry, error) {
 		return []journal.Entry{encodeImportance(side, row, importance)}, tx.SetImportance(side, row, importance)
-	}, nil)
+	}})
 	if err != nil {
 		return fmt.Errorf("importance: %w", err)
 	}

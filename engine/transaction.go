@@ -20,8 +20,9 @@ type transaction struct {
 // through its transactions, of which one at a time is open. What an Engine puts
 // there is a gatekeeper; where no engine records there is nobody.
 type guard interface {
-	// begin opens a transaction of its own, before that of the memory.
-	begin() error
+	// begin opens a transaction of its own, before that of the memory. learns
+	// says that outcomes may enter the memory in it: that may need a device.
+	begin(learns bool) error
 	commit()
 	rollback()
 	// accepted says that an operator let a row, [n], in: it is the pattern id.
@@ -39,9 +40,10 @@ type guard interface {
 	state() ([]byte, error)
 }
 
-// beginChange starts a transaction. The caller holds changing.
-func (d *Directory) beginChange() (*transaction, error) {
-	if err := d.guard.begin(); err != nil {
+// beginChange starts a transaction; learns as for the guard. The caller holds
+// changing.
+func (d *Directory) beginChange(learns bool) (*transaction, error) {
+	if err := d.guard.begin(learns); err != nil {
 		return nil, err
 	}
 	return &transaction{Tx: d.memory.Begin(), quarantine: *d.quarantine.Load(), approvals: *d.approvals.Load(), guard: d.guard}, nil
