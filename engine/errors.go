@@ -83,6 +83,24 @@ func verification(err error) error {
 	return err
 }
 
+// RecordError says that outcomes could not be recorded, but for the first ones.
+type RecordError struct {
+	Recorded int // have receipts, and hold
+	Of       int
+	Err      error
+}
+
+// Error says how many are recorded, if any.
+func (e *RecordError) Error() string {
+	if e.Recorded == 0 {
+		return "record: " + e.Err.Error()
+	}
+	return fmt.Sprintf("record: the first %d of %d outcomes are recorded, then: %v", e.Recorded, e.Of, e.Err)
+}
+
+// Unwrap gives the reason.
+func (e *RecordError) Unwrap() error { return e.Err }
+
 // BatchError says what is wrong with the shape of a batch.
 type BatchError struct {
 	Row    int // index of the first row concerned, -1 for the batch

@@ -73,8 +73,9 @@ const maxName = 4096
 // that a rule of it holds is quarantined, durably, or rejected, or stored all
 // the same, as detector.on_outlier says; the receipt names the rules.
 //
-// On an error the receipts, if any, are of the first outcomes, which are
-// stored; the others are not. ErrReadOnly: the engine may not write.
+// Very many outcomes are several commits. When one of them fails the error is a
+// *RecordError, and the receipts are of the outcomes before it, which hold; the
+// others changed nothing. ErrReadOnly: the engine may not write.
 func (e *Engine) Record(ctx context.Context, outcomes []Outcome) ([]Receipt, error) {
 	switch {
 	case len(outcomes) == 0:
@@ -98,7 +99,7 @@ func (e *Engine) Record(ctx context.Context, outcomes []Outcome) ([]Receipt, err
 			err = e.recordRows(ctx, outcomes[from:to], rows[from*n:to*n], receipts[from:to])
 		}
 		if err != nil {
-			return receipts[:from], fmt.Errorf("record: %w", err)
+			return receipts[:from], &RecordError{Recorded: from, Of: len(outcomes), Err: err}
 		}
 		e.directory.watch.recorded(outcomes[from:to], receipts[from:to])
 	}

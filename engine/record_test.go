@@ -138,6 +138,44 @@ func limitFiles(t *testing.T, size uint64) (lift func()) {
 	return lift
 }
 
+// TestRecordThatFailsHalfway acknowledges the outcomes of the commits that are on
+// the disk, and no others.
+func TestRecordThatFailsHalfway(t *testing.T) {
+	const n = 1024
+	const first = 16 << 20 / (1 + 4 + 8 + 8 + 4*n) // outcomes of the first commit
+	config := inMemory(n)
+	config.Persistence.Dir = filepath.Join(t.TempDir(), "data")
+	config.Memory.Capacity = 4
+	e := open(t, config, engine.WithoutDetector())
+	row := make([]float32, n)
+	all := make([]engine.Outcome, first+1000)
+	for i := range all {
+		all[i] = engine.Outcome{Embedding: row, IsSafe: i%2 == 0}
+	}
+	all[0].Embedding = nil
+	lift := limitFiles(t, 17<<20)
+	receipts, err := e.Record(t.Context(), all)
+	lift()
+	var failed *engine.RecordError
+	if !errors.As(err, &failed) || !errors.Is(err, syscall.EFBIG) || failed.Recorded != first || failed.Of != len(all) {
+		t.Fatalf("got %v, want %v after %d of %d outcomes", err, syscall.EFBIG, first, len(all))
+	}
+	if len(receipts) != first || receipts[0].Result != engine.Failed || !receipts[first-1].Durable || receipts[first-1].Sequence != first-1 {
+		t.Errorf("got %d receipts, want %d, the last one durable", len(receipts), first)
+	}
+	crashed := config
+	crashed.Persistence.Dir = copyTree(t, config.Persistence.Dir)
+	for name, c := range map[string]int64{
+		"the engine":    e.MemoryStats().Counter,
+		"after a crash": directory(t, crashed).Stats().Counter,
+		"what goes on":  record(t, e, all[first:])[0].Sequence - 1,
+	} {
+		if c != first-1 {
+			t.Errorf("%s: got %d outcomes, want %d", name, c, first-1)
+		}
+	}
+}
+
 func TestDataDirectory(t *testing.T) {
 	config := onDisk(t)
 	e := open(t, config)

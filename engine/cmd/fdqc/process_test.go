@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -181,5 +182,42 @@ func TestRecordOnAFullDiskAcknowledgesNothing(t *testing.T) {
 	}
 	if got := fdqc(t, many, "record", "--data-dir", data, "--input", "-"); got.code != exitDone {
 		t.Errorf("with space again: exit %d, %s", got.code, got.errors)
+	}
+}
+
+// TestReceiptsOfABatchThatFailsHalfway: what is on the disk when a later commit of
+// the same batch fails has its receipt.
+func TestReceiptsOfABatchThatFailsHalfway(t *testing.T) {
+	needLibTorch(t)
+	const n = 1024
+	const first = 16 << 20 / (21 + 4*n) // rows of the first commit, of 16.8 MB
+	const count = first + 200
+	folder(t, map[string]string{
+		"outcomes.npy": npy("<f4", fmt.Sprintf("(%d, %d)", count, n), make([]float32, count*n)...),
+		"labels.jsonl": strings.Repeat(`{"id": "x", "is_safe": true}`+"\n", count),
+		"c.toml":       fmt.Sprintf("[engine]\nbatch_size = %d\n[safety]\nworkspace_dim = %d\n[memory]\ncapacity = 4\n[detector]\non_outlier = \"flag\"\n", count, n),
+	})
+	t.Setenv("FDQC_CONFIG", "c.toml")
+	// In blocks of 512 bytes: no file grows beyond 17 MB.
+	c := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -f 33200 && exec "$0" "$@"`,
+		os.Args[0], "record", "--input", "outcomes.npy", "--labels", "labels.jsonl", "--output", "receipts.jsonl")
+	c.Env = append(os.Environ(), asCommand+"=1")
+	var message strings.Builder
+	c.Stderr = &message
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if code, want := exitOf(t, c), fmt.Sprintf("the first %d of %d outcomes are recorded, then: ", first, count); code != exitFailed || !strings.Contains(message.String(), want) {
+		t.Errorf("exit %d, %s, want %d and %q", code, message.String(), exitFailed, want)
+	}
+	text, err := os.ReadFile("receipts.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if receipts := lines(t, string(text)); len(receipts) != first || receipts[first-1]["durable"] != true {
+		t.Errorf("got %d receipts, want %d, the last one durable", len(receipts), first)
+	}
+	if got, want := fdqc(t, "", "memory", "stats").out, fmt.Sprintf("counter          %d\n", first); !strings.Contains(got, want) {
+		t.Errorf("the memory: got %s, want %q", got, want)
 	}
 }

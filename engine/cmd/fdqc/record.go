@@ -84,18 +84,18 @@ func (a *app) record(ctx context.Context, s *session, input, labels, output stri
 		if err != nil {
 			return err
 		}
-		lines, stop, err := a.recordBatch(ctx, j, batch.Entries)
-		if err != nil {
-			return err
-		}
+		lines, stop, failed := a.recordBatch(ctx, j, batch.Entries)
 		for i := range lines {
 			total++
 			counts[lines[i].Result]++
 		}
 		if receipts != nil {
 			if err := receipts.Write(lines); err != nil {
-				return err
+				return errors.Join(failed, err)
 			}
+		}
+		if failed != nil {
+			return failed
 		}
 		if stop != nil {
 			return stop
@@ -110,19 +110,20 @@ func (a *app) record(ctx context.Context, s *session, input, labels, output stri
 }
 
 // recordBatch records entries and answers a receipt each, in order. stop is
-// the refusal that ends the input, after the receipts of what came before.
-func (a *app) recordBatch(ctx context.Context, j *judge, entries []rows.Entry) (lines []rows.Receipt, stop, err error) {
+// the refusal that ends the input, after the receipts of what came before. When
+// recording failed the receipts are of what was recorded before it did.
+func (a *app) recordBatch(ctx context.Context, j *judge, entries []rows.Entry) (lines []rows.Receipt, stop, failed error) {
 	outcomes, refusals, stop := j.outcomes(entries)
-	receipts, err := j.engine.Record(ctx, outcomes)
-	if err != nil {
-		return nil, nil, err
-	}
+	receipts, failed := j.engine.Record(ctx, outcomes)
 	for i, refusal := range refusals {
 		line := rows.Receipt{ID: entries[i].ID, Sequence: -1, PatternID: -1, Result: string(engine.Failed)}
 		if refusal != nil {
 			line.Reason = refusal.Error()
 			lines = append(lines, line)
 			continue
+		}
+		if len(receipts) == 0 {
+			break
 		}
 		r := receipts[0]
 		receipts = receipts[1:]
@@ -137,5 +138,5 @@ func (a *app) recordBatch(ctx context.Context, j *judge, entries []rows.Entry) (
 		}
 		lines = append(lines, line)
 	}
-	return lines, stop, nil
+	return lines, stop, failed
 }
