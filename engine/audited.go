@@ -32,7 +32,7 @@ const (
 	eventReleased = "released" // an operator let it into the memory, or dropped it
 	eventAsked    = "asked"    // an action waits for a person's approval
 	eventDecided  = "decided"  // somebody decided on it, or nobody in time
-	eventCarried  = "carried"  // the journal says again what stands beside the memory
+	eventCarried  = "carried"  // the journal says again what stands beside the memory, or the detector's part of it
 	eventRecord   = "record"   // a journal record of another kind
 )
 
@@ -286,7 +286,7 @@ func (d *derivation) record(record, audited int64, at time.Time, who string, rec
 		var said decision
 		_ = json.Unmarshal(e.Payload, &said)
 		d.add(eventDecided, at, said.By, said.Reason, decidedData{said.ID, said.State, said.PatternID, recovered})
-	case opStanding:
+	case opStanding, opDetector:
 		d.add(eventCarried, at, who, "", nil)
 	default:
 		d.add(eventRecord, at, who, "", recordData{e.Type, len(e.Payload), recovered})

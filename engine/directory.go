@@ -70,6 +70,7 @@ type Directory struct {
 	changing gate
 	waiting  queue
 	saved    journal.Position // of the newest checkpoint; guarded by saving
+	failed   *attempt         // that is tried first, the next time; guarded by saving
 	unsaved  atomic.Bool      // patterns or levers changed since
 	owed     []journal.Entry  // records that come before all others; guarded by changing
 	complete bool             // opening succeeded: what it found may be saved
@@ -82,6 +83,7 @@ type Directory struct {
 	// a directory without an engine to carry on; guarded by changing.
 	guard         guard
 	detectorState []byte
+	learned       bool // the guard may know more than that; guarded by changing
 
 	alarmed time.Time // when an alarm came last that is not in the levers; guarded by changing
 
@@ -313,6 +315,9 @@ func (d *Directory) Close() error {
 		}
 		_ = d.changing.lock(ctx)
 		defer d.changing.unlock()
+		if d.complete && d.writes() && d.owned() == nil {
+			errs = append(errs, d.carryDetector())
+		}
 		d.closed = true
 		errs = append(errs, d.audit.close(d.complete && d.owned() == nil))
 		if d.journal != nil {

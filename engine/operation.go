@@ -25,6 +25,7 @@ const (
 	opAsked      journal.Type = 9  // an action waits for a person's approval
 	opDecided    journal.Type = 10 // somebody decided on it, or nobody in time
 	opSources    journal.Type = 11 // who brought the outcomes before it
+	opDetector   journal.Type = 12 // what the detector knows, at the end of a process
 )
 
 // changesMemory says whether a record is of what a checkpoint holds, patterns or

@@ -207,6 +207,63 @@ func TestADetectorForgetsAMemoryThatIsGone(t *testing.T) {
 	}
 }
 
+// TestARestartGivesNoFreshQuota: what a source used of its quota for rows that
+// were rejected, or held, or that a person looked at since, holds over a restart
+// that saves no checkpoint.
+func TestARestartGivesNoFreshQuota(t *testing.T) {
+	for _, mode := range []string{engine.OnOutlierReject, engine.OnOutlierQuarantine} {
+		t.Run(mode, func(t *testing.T) {
+			config := onDisk(t)
+			config.Detector.OnOutlier = mode
+			config.Detector.SourceQuota = 20
+			clock := newClock()
+			session := func(use func(e *engine.Engine)) {
+				t.Helper()
+				e := open(t, config, engine.WithClock(clock.now))
+				use(e)
+				if err := e.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			session(func(e *engine.Engine) { record(t, e, outcomes(normal(1, 200, 8), 8)) })
+			files := patternFiles(t, config.Persistence.Dir)
+			far := normal(2, 12, 8)
+			for i := range far {
+				far[i] *= 1000
+			}
+			session(func(e *engine.Engine) {
+				for i, r := range record(t, e, labelled(far, true, "web")) {
+					if r.Result == engine.Stored {
+						t.Fatalf("row %d: got %+v, want none of them stored", i, r)
+					}
+				}
+			})
+			size, _ := journalSize(t, config)
+			session(func(*engine.Engine) {})
+			if again, _ := journalSize(t, config); again != size {
+				t.Errorf("nothing was recorded, and the journal has %d bytes, want %d", again, size)
+			}
+			if got := patternFiles(t, config.Persistence.Dir); !slices.Equal(got, files) {
+				t.Errorf("checkpoints: got %q, want %q", got, files)
+			}
+			session(func(e *engine.Engine) {
+				rules := map[string]int{}
+				for _, r := range record(t, e, labelled(normal(3, 12, 8), true, "web")) {
+					for _, f := range r.Findings {
+						rules[f.Rule]++
+					}
+				}
+				if rules["burst"] != 4 { // 12 and 8 fill the quota of 20
+					t.Errorf("got findings %v, want 4 bursts", rules)
+				}
+			})
+			if report, err := engine.VerifyAudit(config, nil); err != nil || report.JournalBehind != 0 {
+				t.Errorf("audit log: got %+v, %v, want it complete", report, err)
+			}
+		})
+	}
+}
+
 // TestAResizeForgetsNothing: the anchor that drift is measured from stays.
 func TestAResizeForgetsNothing(t *testing.T) {
 	config := onDisk(t)

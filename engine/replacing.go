@@ -196,6 +196,7 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, step l
 	replaced := false
 	defer func() {
 		if !replaced { // the journal itself stays; attempts must not fill the disk with copies
+			d.learned = true // what the journal may say now is of a memory that did not come
 			if err := os.RemoveAll(aside); err != nil {
 				d.logger.Warn("a copy of the journal stays", "folder", aside, "error", err)
 			}
@@ -207,6 +208,9 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, step l
 		}
 	}
 	if err := d.append(); err != nil { // what is owed belongs before the checkpoint
+		return nil, err
+	}
+	if err := d.audit.flush(false); err != nil { // before the journal grows
 		return nil, err
 	}
 	position, err := d.journal.Rotate()
@@ -227,7 +231,7 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, step l
 	}
 	// From here on the new memory is what the next opening finds.
 	replaced = true
-	d.saved = position
+	d.saved, d.failed = position, nil
 	d.audit.saved(saved, by, 0, false)
 	if err := d.memory.Reset(next, source.set.Capacity); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,6 +87,12 @@ func (r *replay) apply(record journal.Record) (evicted []int64, err error) {
 	switch record.Type {
 	case opStanding:
 		return nil, r.stand(record)
+	case opDetector:
+		if !json.Valid(record.Payload) {
+			return nil, fmt.Errorf("%w: state of the detector is no JSON", errOperation)
+		}
+		r.detector = bytes.Clone(record.Payload)
+		return nil, nil
 	case opHeld, opReleased:
 		return nil, r.quarantine.replayHeld(r.memory.Width()/2, record)
 	case opAsked, opDecided:

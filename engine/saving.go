@@ -7,6 +7,7 @@ import (
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
 	"github.com/fdqc-cockpit/fdqc/checkpoints/store"
+	"github.com/fdqc-cockpit/fdqc/engine/memory"
 )
 
 // Save writes a checkpoint of the memory. reason says what it is for: it is
@@ -24,48 +25,113 @@ func (d *Directory) SaveBy(ctx context.Context, by, reason string) (store.Checkp
 	return d.save(ctx, by, reason, 0)
 }
 
+// attempt is a checkpoint that is to be saved: the memory as it was where a
+// segment of the journal begins, which carries what stands beside it. One that
+// failed is kept, with its copy of the memory, and is the next that is tried: the
+// journal has its part, so that attempts which fail over and over make it no
+// longer.
+type attempt struct {
+	snapshot memory.Snapshot
+	levers   Levers
+	position journal.Position // where the segment begins
+	carried  journal.Position // what stands goes up to here
+	stands   bool
+	unsaved  bool  // the memory, or the levers, changed since the checkpoint before
+	source   int64 // the checkpoint that it copies; 0: none
+}
+
 // save is SaveBy for a caller that holds saving. source is the checkpoint that
 // this one copies, if any.
 func (d *Directory) save(ctx context.Context, by, reason string, source int64) (saved store.Checkpoint, err error) {
 	defer func() { d.watch.checkpointed(err) }()
+	if failed := d.failed; failed != nil {
+		if saved, err = d.saveAgain(ctx, failed, by, reason); err != nil {
+			return store.Checkpoint{}, err
+		}
+		if again, err := d.behind(ctx, failed); !again {
+			return saved, err
+		}
+	}
+	a, err := d.beginSave(ctx, source)
+	if err != nil {
+		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
+	}
+	return d.write(a, by, reason)
+}
+
+// saveAgain tries an attempt that failed.
+func (d *Directory) saveAgain(ctx context.Context, a *attempt, by, reason string) (store.Checkpoint, error) {
 	if err := d.changing.lock(ctx); err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
 	}
-	if err := d.savable(); err != nil {
-		d.changing.unlock()
-		return store.Checkpoint{}, err
-	}
-	snapshot, levers := d.memory.Snapshot(), d.Levers()
-	err = d.append() // what is owed belongs before the checkpoint
-	var position, carried journal.Position
-	if err == nil {
-		position, err = d.journal.Rotate()
-	}
-	var stands bool
-	if err == nil {
-		stands, err = d.carry(false)
-		carried = d.journal.Position()
-		d.watch.look()
-	}
-	unsaved := d.unsaved.Swap(false)
-	defer func() {
-		if err != nil && unsaved {
-			d.unsaved.Store(true)
-		}
-	}()
+	err := d.savable()
 	d.changing.unlock()
 	if err != nil {
-		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
+		return store.Checkpoint{}, err
 	}
-	about, err := d.aboutCheckpoint(position, stands, levers, reason, source)
-	if err != nil {
-		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
+	return d.write(a, by, reason)
+}
+
+// behind says whether anything came since an attempt began. Where nothing did,
+// nothing is unsaved.
+func (d *Directory) behind(ctx context.Context, a *attempt) (bool, error) {
+	if err := d.changing.lock(ctx); err != nil {
+		return false, fmt.Errorf("save: %w", err)
 	}
-	saved, err = d.store.Save(patternSet(snapshot, d.now(), d.metadata), about)
+	defer d.changing.unlock()
+	if d.learned || len(d.owed) > 0 || d.journal.Position() != a.carried {
+		return true, nil
+	}
+	d.unsaved.Store(false)
+	return false, nil
+}
+
+// beginSave copies the memory, and gives the journal its part of a checkpoint.
+// While the audit log cannot be written nothing is saved, so the journal is left
+// alone then.
+func (d *Directory) beginSave(ctx context.Context, source int64) (*attempt, error) {
+	if err := d.changing.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer d.changing.unlock()
+	if err := d.savable(); err != nil {
+		return nil, err
+	}
+	if err := d.append(); err != nil { // what is owed belongs before the checkpoint
+		return nil, err
+	}
+	if err := d.audit.flush(false); err != nil {
+		return nil, err
+	}
+	a := &attempt{snapshot: d.memory.Snapshot(), levers: d.Levers(), source: source}
+	var err error
+	if a.position, err = d.journal.Rotate(); err != nil {
+		return nil, err
+	}
+	if a.stands, err = d.carry(false); err != nil {
+		return nil, err
+	}
+	a.carried = d.journal.Position()
+	a.unsaved = d.unsaved.Swap(false)
+	d.watch.look()
+	return a, nil
+}
+
+// write saves the checkpoint of an attempt. The caller holds saving.
+func (d *Directory) write(a *attempt, by, reason string) (saved store.Checkpoint, err error) {
+	d.failed = a
+	about, err := d.aboutCheckpoint(a.position, a.stands, a.levers, reason, a.source)
+	if err == nil {
+		saved, err = d.store.Save(patternSet(a.snapshot, d.now(), d.metadata), about)
+	}
 	if err != nil {
+		if a.unsaved {
+			d.unsaved.Store(true)
+		}
 		return store.Checkpoint{}, fmt.Errorf("save checkpoint: %w", err)
 	}
-	d.saved = carried // what is carried says no more than was there
+	d.failed = nil
+	d.saved = a.carried // what is carried says no more than was there
 	d.logger.Debug("saved", "path", saved.Path, "sequence", saved.Manifest.Sequence, "reason", reason)
 	d.audit.saved(saved, by, d.pruneJournal(), false)
 	_ = d.audit.flush(true) // it has said so, and tries again
@@ -174,11 +240,14 @@ func (d *Directory) saveIfChanged(ctx context.Context) {
 	}
 }
 
-// aboutCheckpoint is what a manifest says beside what the store knows. The audit
-// log is complete and durable up to it then.
+// aboutCheckpoint is what a manifest says beside what the store knows. The journal,
+// whatever its mode, and the audit log are complete and durable up to it then.
 func (d *Directory) aboutCheckpoint(at journal.Position, stands bool, levers Levers, reason string, source int64) (store.About, error) {
 	entry, err := encodeJSON(opLevers, levers)
 	if err != nil {
+		return store.About{}, err
+	}
+	if err := d.journal.Sync(); err != nil {
 		return store.About{}, err
 	}
 	head, err := d.audit.head()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -20,8 +21,7 @@ type standing struct {
 }
 
 // carry writes to the journal, which a checkpoint has just begun a segment of,
-// what stands beside the memory, and answers whether anything ever did. It is
-// on the disk before the checkpoint is, whatever the journal's mode: the
+// what stands beside the memory, and answers whether anything ever did: the
 // checkpoint's manifest says that it is there. Of a memory that is being replaced
 // the detector's state says nothing about the next. The caller holds changing.
 func (d *Directory) carry(replaced bool) (stands bool, err error) {
@@ -35,12 +35,11 @@ func (d *Directory) carry(replaced bool) (stands bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("state of the detector: %w", err)
 	}
-	d.detectorState = state
 	q, approvals := d.quarantine.Load(), d.approvals.Load()
-	if q.next == 0 && approvals.next == 0 && d.detectorState == nil {
+	if q.next == 0 && approvals.next == 0 && state == nil {
 		return false, nil
 	}
-	entry, err := encodeJSON(opStanding, standing{Next: q.next, NextApproval: approvals.next, Detector: d.detectorState})
+	entry, err := encodeJSON(opStanding, standing{Next: q.next, NextApproval: approvals.next, Detector: state})
 	if err != nil {
 		return false, err
 	}
@@ -65,7 +64,29 @@ func (d *Directory) carry(replaced bool) (stands bool, err error) {
 	if err := d.append(entries...); err != nil {
 		return false, err
 	}
-	return true, d.journal.Sync()
+	d.detectorState, d.learned = state, false
+	return true, nil
+}
+
+// carryDetector writes what the detector learned that left no record: the quota
+// that a source used for what was rejected, for instance. A restart gives nobody a
+// fresh one. The caller holds changing.
+func (d *Directory) carryDetector() error {
+	if !d.learned {
+		return nil
+	}
+	state, err := d.guard.state()
+	if err != nil {
+		return fmt.Errorf("state of the detector: %w", err)
+	}
+	if state != nil && !bytes.Equal(state, d.detectorState) {
+		if err := d.append(journal.Entry{Type: opDetector, Payload: state}); err != nil {
+			return fmt.Errorf("state of the detector: %w", err)
+		}
+		d.detectorState = state
+	}
+	d.learned = false
+	return nil
 }
 
 // carries says whether a record after this one is of what stood already: a new

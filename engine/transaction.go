@@ -55,6 +55,7 @@ func (tx *transaction) commit(d *Directory) {
 	d.quarantine.Store(&tx.quarantine)
 	d.approvals.Store(&tx.approvals)
 	tx.guard.commit()
+	d.learned = true
 }
 
 // rollback leaves everything as it was; after commit it does nothing.
