@@ -87,8 +87,8 @@ type Directory struct {
 
 	alarmed time.Time // when an alarm came last that is not in the levers; guarded by changing
 
-	following *following // nil unless it reads a folder
-	untold    bool       // readers do not know of the last change; guarded by changing
+	following *following  // nil unless it reads a folder
+	untold    atomic.Bool // readers do not know of the last change
 
 	watch *watch // nil: nobody monitors it
 
@@ -272,6 +272,9 @@ func (d *Directory) PullLever(ctx context.Context, change LeverChange) (Levers, 
 		"require_human_approval", after.RequireHumanApproval, "stage", after.Stage, "by", after.By, "reason", after.Reason)
 	if err := d.audit.flush(true); err != nil && loosened {
 		return Levers{}, fmt.Errorf("safety lever: it is in force and in the journal, and not on record yet: %w", err)
+	}
+	if d.untold.Load() {
+		return Levers{}, fmt.Errorf("safety lever: %w", errUntold)
 	}
 	return after, nil
 }

@@ -158,8 +158,12 @@ func (d *Directory) followed(err error) {
 	})
 }
 
+// errUntold says that readers do not know of a change.
+var errUntold = errors.New("it is in force and in the journal, and programs that read the data directory are not told yet")
+
 // tellReaders has readers look at the directory again. What could not be told is
-// told with the next change. The caller holds changing, or is alone.
+// told with the next change, or within monitor.check_interval. The caller holds
+// changing, or is alone.
 func (d *Directory) tellReaders() {
 	file, err := os.OpenFile(d.path(lockFile), os.O_WRONLY|syscall.O_NOFOLLOW, 0)
 	if err == nil {
@@ -169,7 +173,8 @@ func (d *Directory) tellReaders() {
 		}
 		err = errors.Join(err, file.Close())
 	}
-	if d.untold = err != nil; d.untold {
+	d.untold.Store(err != nil)
+	if err != nil {
 		d.logger.Error("programs that read the data directory are not told of a change of levers or memory", "error", err)
 	}
 }

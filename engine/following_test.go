@@ -281,3 +281,31 @@ func TestReadersAreToldAfterACrash(t *testing.T) {
 		}
 	}
 }
+
+// TestReadersAreToldLater of what could not be told at once, and the operator hears
+// that they are not.
+func TestReadersAreToldLater(t *testing.T) {
+	if library == nil {
+		t.Skip("run make build: there is no shim to compute with")
+	}
+	if os.Getenv(aloneVariable) == "" {
+		inAProcess(t, "^TestReadersAreToldLater$")
+		return
+	}
+	writer, r := startReader(t)
+	lock := filepath.Join(writer.Config().Persistence.Dir, "lock")
+	must(t, os.Truncate(lock, 1<<20))
+	r.wants(t, "a longer lock", engine.Allow)
+	lift := limitFiles(t, 1<<19) // it cannot grow, and the journal can
+	on := true
+	if _, err := writer.Directory().PullLever(t.Context(), engine.LeverChange{SafeMode: &on, By: "operator"}); err == nil || !strings.Contains(err.Error(), "not told") {
+		t.Errorf("safe mode: got %v, want that readers are not told", err)
+	}
+	lift()
+	if !writer.Directory().Levers().SafeMode {
+		t.Error("safe mode is not on")
+	}
+	r.wants(t, "not told", engine.Allow)
+	record(t, writer, outcomes(normal(1, 2, 8), 8))
+	r.wants(t, "told with the next change", engine.Review)
+}

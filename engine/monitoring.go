@@ -180,6 +180,9 @@ func (w *watch) checks(ctx context.Context, every time.Duration) {
 		case <-ticker.C:
 			if w.directory.changing.lock(ctx) == nil {
 				w.look()
+				if w.directory.untold.Load() && w.directory.usable() == nil {
+					w.directory.tellReaders()
+				}
 				w.directory.changing.unlock()
 			}
 			w.Tick()

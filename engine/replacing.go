@@ -320,7 +320,7 @@ func (d *Directory) appendSteps(steps ...step) error {
 		return err
 	}
 	d.owed = nil
-	tell := d.untold
+	tell := d.untold.Load()
 	for i := range entries {
 		if changesMemory(entries[i].Type) {
 			d.unsaved.Store(true)
