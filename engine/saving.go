@@ -11,7 +11,8 @@ import (
 )
 
 // Save writes a checkpoint of the memory. reason says what it is for: it is
-// kept in the manifest. Recording waits only while the memory is copied.
+// kept in the manifest. Recording waits only while the memory is copied. One that
+// failed before is saved first.
 func (d *Directory) Save(ctx context.Context, reason string) (store.Checkpoint, error) {
 	return d.SaveBy(ctx, d.user, reason)
 }
