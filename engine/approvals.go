@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -11,6 +10,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/tidwall/btree"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
 )
@@ -24,6 +25,9 @@ const (
 	Approved ApprovalState = "approved"
 	Denied   ApprovalState = "denied"
 	Expired  ApprovalState = "expired" // nobody decided in time, which denies it
+	// Superseded, pending or approved before: the action was asked about again
+	// at a risk that this approval does not cover.
+	Superseded ApprovalState = "superseded"
 )
 
 // Ask is an action that a person is asked to approve.
@@ -46,6 +50,9 @@ type Ask struct {
 	SafeSimilarity   float32 `json:"safe_similarity"`
 	UnsafeSimilarity float32 `json:"unsafe_similarity"`
 	Reason           string  `json:"reason,omitempty"`
+	// Flags name what speaks against it, whatever the risk: high_entropy,
+	// low_coherence, high_novelty, matched_unsafe.
+	Flags []string `json:"flags,omitempty"`
 }
 
 // Approval is an ask in the queue, or one that was decided.
@@ -58,10 +65,15 @@ type Approval struct {
 	Ask
 	State    ApprovalState `json:"state"`
 	Decision *Judgement    `json:"decision,omitempty"` // nil while pending
-	// Key is the same for an action that is asked about again.
+	// Key is the same for an action that is asked about again. The newest
+	// approval of a key is the one that counts.
 	Key string `json:"key"`
+	// Supersedes is the approval of the same action that did not cover this
+	// ask; 0: none.
+	Supersedes int64 `json:"supersedes,omitempty"`
 
-	bytes int // of its record
+	bytes int   // of its record
+	order int64 // of its decision
 }
 
 // Judgement is what a person, or time, said to an ask.
@@ -73,13 +85,23 @@ type Judgement struct {
 	PatternID int64 `json:"pattern_id,omitempty"`
 }
 
-// approvals are the queue and what was decided last. As a value they never
-// change: every step makes another one.
+// approvals are the queue and what was decided last. Whoever changes them
+// changes a copy, which costs next to nothing: readers have the ones before.
 type approvals struct {
-	next    int64 // the id of the next one, from 1; 0: there never was one
-	pending []*Approval
-	decided []*Approval // in the order of the decisions
-	bytes   int         // of the records of both
+	next    int64                       // the id of the next one, from 1; 0: there never was one
+	pending btree.Map[int64, *Approval] // by id
+	decided btree.Map[int64, *Approval] // by the order of the decisions
+	newest  btree.Map[string, *Approval]
+	order   int64     // of the last decision
+	due     time.Time // before it none of the pending ones expires
+	waiting int       // bytes of the records of pending ones
+	bytes   int       // of the records of all
+}
+
+func (q *approvals) copy() *approvals {
+	c := *q
+	c.pending, c.decided, c.newest = *q.pending.Copy(), *q.decided.Copy(), *q.newest.Copy()
+	return &c
 }
 
 const (
@@ -88,6 +110,11 @@ const (
 	// MaxAskedAction is the longest action that can wait, in bytes.
 	MaxAskedAction = 128 << 10
 	maxAskedText   = 4096 // bytes of its other texts
+	maxFlags       = 16   // of an action
+	maxFlag        = 32   // bytes of one
+	// RiskMargin is by how much the raw risk of an action may grow before an
+	// approval covers it no more.
+	RiskMargin = 0.05
 )
 
 // Why an approval cannot be had.
@@ -111,6 +138,8 @@ func (e *UndecidableError) Error() string {
 		return fmt.Sprintf("no action waits for approval as %d", e.ID)
 	case Expired:
 		return fmt.Sprintf("action %d was not decided on in time and is denied", e.ID)
+	case Superseded:
+		return fmt.Sprintf("action %d was asked about again at a higher risk: see fdqc approvals list", e.ID)
 	default:
 		return fmt.Sprintf("action %d is %s already, by %s", e.ID, e.State, e.By)
 	}
@@ -125,6 +154,9 @@ func (a *Ask) validate(width int) error {
 		if len(text.text) > text.most {
 			return fmt.Errorf("%w: %s of %d bytes, expected at most %d", errAsk, text.name, len(text.text), text.most)
 		}
+	}
+	if len(a.Flags) > maxFlags || slices.ContainsFunc(a.Flags, func(f string) bool { return len(f) > maxFlag }) {
+		return fmt.Errorf("%w: flags %.100q, expected at most %d of %d bytes", errAsk, a.Flags, maxFlags, maxFlag)
 	}
 	if len(a.Workspace) != width {
 		return fmt.Errorf("%w: workspace row of %d numbers, expected %d", errAsk, len(a.Workspace), width)
@@ -150,60 +182,128 @@ func (a *Ask) key() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// known is the approval that an ask has already: it waits, or was decided and
-// has not expired since.
+// covers says whether what was said to an approval, or will be, goes for
+// another ask of the same action as well. A denial always does. Else nothing may
+// speak against the action that did not before, and its risk may not have grown
+// by more than the margin, nor beyond the level that alerts.
+func (a *Approval) covers(ask *Ask, alerts float64) bool {
+	switch a.State {
+	case Denied, Expired:
+		return true
+	case Superseded:
+		return false
+	}
+	before, now := float64(a.RawRisk), float64(ask.RawRisk)
+	if now > before+RiskMargin || before <= alerts && now > alerts {
+		return false
+	}
+	return !slices.ContainsFunc(ask.Flags, func(f string) bool { return !slices.Contains(a.Flags, f) })
+}
+
+// known is the newest approval of a key: it waits, or was decided and has not
+// expired since.
 func (q *approvals) known(key string, now time.Time) *Approval {
-	for _, list := range [][]*Approval{q.pending, q.decided} {
-		for _, a := range list {
-			if a.Key == key && now.Before(a.Expires) {
-				return a
-			}
-		}
+	if a, found := q.newest.Get(key); found && now.Before(a.Expires) {
+		return a
 	}
 	return nil
 }
 
-// take puts a pending approval with a record of so many bytes into the queue.
-func (q *approvals) take(a *Approval, bytes int) {
+// take puts a pending approval with a record of so many bytes into the queue,
+// in place of the one that it supersedes.
+func (q *approvals) take(a *Approval, bytes int) error {
+	if err := q.supersede(a); err != nil {
+		return err
+	}
 	a.bytes = bytes
-	q.pending = append(slices.Clip(q.pending), a)
+	q.pending.Set(a.ID, a)
+	q.newest.Set(a.Key, a)
 	q.next = max(q.next, a.ID+1)
 	q.bytes += bytes
+	q.waiting += bytes
+	if q.pending.Len() == 1 || a.Expires.Before(q.due) {
+		q.due = a.Expires
+	}
 	q.forget()
+	return nil
 }
 
-// find answers the place of a pending approval.
-func (q *approvals) find(id int64) (int, error) {
-	i, found := slices.BinarySearchFunc(q.pending, id, func(a *Approval, id int64) int { return cmp.Compare(a.ID, id) })
-	if found {
-		return i, nil
+// supersede ends the approval that another one says it supersedes; it may be
+// forgotten already.
+func (q *approvals) supersede(by *Approval) error {
+	if by.Supersedes == 0 {
+		return nil
 	}
-	for _, a := range q.decided {
+	why := fmt.Sprintf("asked about again at a higher risk, as %d", by.ID)
+	if _, found := q.pending.Get(by.Supersedes); found {
+		_, err := q.decide(by.Supersedes, Superseded, Judgement{At: by.AskedAt, Reason: why})
+		return err
+	}
+	a, found := q.newest.Get(by.Key)
+	if !found || a.ID != by.Supersedes || a.State != Approved {
+		return nil
+	}
+	again := *a
+	again.State = Superseded
+	var err error
+	if again.bytes, err = again.size(); err != nil {
+		return err
+	}
+	q.bytes += again.bytes - a.bytes
+	q.decided.Set(again.order, &again)
+	return nil
+}
+
+// find answers a pending approval.
+func (q *approvals) find(id int64) (*Approval, error) {
+	if a, found := q.pending.Get(id); found {
+		return a, nil
+	}
+	not := &UndecidableError{ID: id}
+	q.decided.Scan(func(_ int64, a *Approval) bool {
 		if a.ID == id {
-			return 0, &UndecidableError{ID: id, State: a.State, By: a.Decision.By}
+			not.State, not.By = a.State, a.Decision.By
 		}
-	}
-	return 0, &UndecidableError{ID: id}
+		return a.ID != id
+	})
+	return nil, not
 }
 
-// decide moves the pending approval at a place to those that are decided. Its
-// workspace row is of no more use.
-func (q *approvals) decide(i int, state ApprovalState, j *Judgement) (*Approval, error) {
-	a := *q.pending[i]
-	q.bytes -= a.bytes
-	q.pending = slices.Concat(q.pending[:i], q.pending[i+1:])
-	a.Workspace, a.State, a.Decision = nil, state, j
+// decide moves a pending approval to those that are decided. Its workspace row
+// is of no more use.
+func (q *approvals) decide(id int64, state ApprovalState, j Judgement) (*Approval, error) {
+	was, err := q.find(id)
+	if err != nil {
+		return nil, err
+	}
+	q.pending.Delete(id)
+	q.bytes -= was.bytes
+	q.waiting -= was.bytes
+	a := *was
+	a.Workspace, a.State, a.Decision = nil, state, &j
 	return &a, q.remember(&a)
 }
 
-// remember keeps what was decided.
-func (q *approvals) remember(a *Approval) error {
+// size is that of its record, in bytes.
+func (a *Approval) size() (int, error) {
 	text, err := json.Marshal(a)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errAsk, err)
+		return 0, fmt.Errorf("%w: %w", errAsk, err)
 	}
-	a.bytes = len(text)
-	q.decided = append(slices.Clip(q.decided), a)
+	return len(text), nil
+}
+
+// remember keeps what was decided.
+func (q *approvals) remember(a *Approval) (err error) {
+	if a.bytes, err = a.size(); err != nil {
+		return err
+	}
+	q.order++
+	a.order = q.order
+	q.decided.Set(a.order, a)
+	if newest, found := q.newest.Get(a.Key); !found || newest.ID <= a.ID {
+		q.newest.Set(a.Key, a)
+	}
 	q.next = max(q.next, a.ID+1)
 	q.bytes += a.bytes
 	q.forget()
@@ -213,17 +313,30 @@ func (q *approvals) remember(a *Approval) error {
 // forget drops the oldest decisions, where there are too many. It goes by what
 // the journal says alone, so that a replay forgets the same.
 func (q *approvals) forget() {
-	for len(q.decided) > 0 && (len(q.decided) > maxDecided || q.bytes > maxApprovalBytes) {
-		q.bytes -= q.decided[0].bytes
-		q.decided = q.decided[1:]
+	for q.decided.Len() > maxDecided || q.decided.Len() > 0 && q.bytes > maxApprovalBytes {
+		_, a, _ := q.decided.PopMin()
+		q.bytes -= a.bytes
+		if newest, found := q.newest.Get(a.Key); found && newest.ID == a.ID {
+			q.newest.Delete(a.Key)
+		}
 	}
 }
 
-// decision is the journal's record of one.
+// decision is the journal's record of what was said to approvals. Where they
+// were recorded its pattern id is the first one's; each next one's is one more.
 type decision struct {
-	ID    int64         `json:"id"`
+	named
 	State ApprovalState `json:"state"`
 	Judgement
+}
+
+// of is what was said to the one at place i.
+func (d *decision) of(i int) Judgement {
+	j := d.Judgement
+	if j.PatternID != 0 {
+		j.PatternID += int64(i)
+	}
+	return j
 }
 
 // replayApproval applies a record about approvals.
@@ -233,10 +346,12 @@ func (q *approvals) replayApproval(width int, r journal.Record) error {
 		if err := json.Unmarshal(r.Payload, &said); err != nil {
 			return fmt.Errorf("%w: %w", errOperation, err)
 		}
-		i, err := q.find(said.ID)
-		if err == nil {
-			_, err = q.decide(i, said.State, &said.Judgement)
-		}
+		i := 0
+		err := said.each(func(id int64) error {
+			_, err := q.decide(id, said.State, said.of(i))
+			i++
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("%w: %w", errOperation, err)
 		}
@@ -252,13 +367,9 @@ func (q *approvals) replayApproval(width int, r journal.Record) error {
 		}
 		return q.remember(a)
 	}
-	last := int64(0)
-	if n := len(q.pending); n > 0 {
-		last = q.pending[n-1].ID
-	}
+	last, _, _ := q.pending.Max()
 	if a.ID <= last || len(a.Workspace) != width {
 		return fmt.Errorf("%w: approval %d of width %d, expected one after %d of width %d", errOperation, a.ID, len(a.Workspace), last, width)
 	}
-	q.take(a, len(r.Payload))
-	return nil
+	return q.take(a, len(r.Payload))
 }

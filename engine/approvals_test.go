@@ -121,6 +121,98 @@ func TestApprovals(t *testing.T) {
 	}
 }
 
+// TestAnApprovalIsForARisk asks about an action again when it looks worse than
+// what a person saw, before or after the decision.
+func TestAnApprovalIsForARisk(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		risk, again float32
+		flags       []string // of the second ask
+		asksAnew    bool
+	}{
+		{"the same", 0.6, 0.6, []string{"high_entropy"}, false},
+		{"less", 0.6, 0.2, nil, false},
+		{"within the margin", 0.6, 0.64, []string{"high_entropy"}, false},
+		{"beyond the margin", 0.6, 0.66, []string{"high_entropy"}, true},
+		{"beyond the level that alerts", 0.79, 0.81, []string{"high_entropy"}, true},
+		{"beyond it before", 0.81, 0.83, nil, false},
+		{"another flag", 0.6, 0.6, []string{"high_entropy", "matched_unsafe"}, true},
+	} {
+		for _, state := range []engine.ApprovalState{engine.Pending, engine.Approved, engine.Denied} {
+			t.Run(c.name+", "+string(state), func(t *testing.T) {
+				config := onDisk(t)
+				d := directory(t, config)
+				one := asks(normal(1, 1, 8), "a")
+				one[0].RawRisk, one[0].Flags = c.risk, []string{"high_entropy"}
+				ask(t, d, one)
+				if state != engine.Pending {
+					if _, err := d.Decide(t.Context(), []int64{1}, state == engine.Approved, false, "me", ""); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := d.Close(); err != nil {
+					t.Fatal(err)
+				}
+				d = directory(t, config)
+				again := asks(normal(1, 1, 8), "a")
+				again[0].RawRisk, again[0].Flags = c.again, c.flags
+				want := engine.Asked{ID: 1, State: state}
+				anew := c.asksAnew && state != engine.Denied
+				if anew {
+					want = engine.Asked{ID: 2, State: engine.Pending}
+				}
+				if got := ask(t, d, again)[0]; got != want {
+					t.Errorf("asked again: got %+v, want %+v", got, want)
+				}
+				_, decided := d.Approvals()
+				if superseded := len(decided) == 1 && decided[0].State == engine.Superseded; superseded != anew {
+					t.Errorf("got %+v decided, superseded: want %v", decided, anew)
+				}
+				if anew {
+					// What was said to less counts no more, not for less either.
+					if got := ask(t, d, one)[0]; got != want {
+						t.Errorf("the first ask again: got %+v, want %+v", got, want)
+					}
+					var not *engine.UndecidableError
+					if _, err := d.Decide(t.Context(), []int64{1}, true, false, "me", ""); !errors.As(err, &not) || not.State != engine.Superseded {
+						t.Errorf("approving the first: got %v", err)
+					}
+				}
+				queued := queue(t, d)
+				if got := queue(t, directory(t, config, engine.ReadOnly())); got != queued {
+					t.Errorf("a reader has\n%s\nwant\n%s", got, queued)
+				}
+				if _, err := d.Save(t.Context(), "test"); err != nil {
+					t.Fatal(err)
+				}
+				if got := queue(t, directory(t, config, engine.ReadOnly())); got != queued {
+					t.Errorf("after a checkpoint: a reader has\n%s\nwant\n%s", got, queued)
+				}
+			})
+		}
+	}
+}
+
+// TestRiskThatCreeps is compared with what a person saw, not with what was asked
+// last.
+func TestRiskThatCreeps(t *testing.T) {
+	d := directory(t, onDisk(t))
+	one := asks(normal(1, 1, 8), "a")
+	one[0].RawRisk = 0.5
+	ask(t, d, one)
+	if _, err := d.Decide(t.Context(), []int64{1}, true, false, "me", ""); err != nil {
+		t.Fatal(err)
+	}
+	var states []engine.ApprovalState
+	for range 4 {
+		one[0].RawRisk += 0.02
+		states = append(states, ask(t, d, one)[0].State)
+	}
+	if fmt.Sprint(states) != "[approved approved pending pending]" {
+		t.Errorf("got %v, want a new approval beyond the margin", states)
+	}
+}
+
 // TestApprovalsOutliveTheirSegments drops all checkpoints but one, rolls back
 // and replays from an older checkpoint: the queue is the same.
 func TestApprovalsOutliveTheirSegments(t *testing.T) {
@@ -239,10 +331,10 @@ func TestAuditOfApprovals(t *testing.T) {
 		entries := audited(t, config)
 		states := []string{}
 		for _, data := range ofEvent(t, entries, "decided") {
-			states = append(states, fmt.Sprint(data["approval_id"], data["state"]))
+			states = append(states, fmt.Sprint(data["approval_ids"], " ", data["state"]))
 		}
-		if got := len(ofEvent(t, entries, "asked")); got != 3 || fmt.Sprint(states) != "[1approved 2expired]" || len(ofEvent(t, entries, "held")) != 2 {
-			t.Errorf("%s: got %d asks, decisions %v and %d held, want 3, [1approved 2expired] and 2: %s", name, got, states, len(ofEvent(t, entries, "held")), story(entries))
+		if got := len(ofEvent(t, entries, "asked")); got != 3 || fmt.Sprint(states) != "[1 approved 2 expired]" || len(ofEvent(t, entries, "held")) != 2 {
+			t.Errorf("%s: got %d asks, decisions %v and %d held, want 3, [1 approved 2 expired] and 2: %s", name, got, states, len(ofEvent(t, entries, "held")), story(entries))
 		}
 	}
 }

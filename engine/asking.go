@@ -21,7 +21,10 @@ type Asked struct {
 
 // AskApproval puts actions that need a person into the queue, durably before it
 // answers. One that is there already, or was decided on and has not expired
-// since, is not asked about again.
+// since, is not asked about again, unless more speaks against it than what a
+// person sees or saw there: its raw risk has grown by more than RiskMargin or
+// beyond monitor.risk_score, or it has a flag that it had not. Then it waits
+// anew, and what went before is superseded.
 func (d *Directory) AskApproval(ctx context.Context, asks []Ask, by string) (answers []Asked, err error) {
 	c := &d.config.Safety
 	err = d.change(ctx, &change{apply: func(tx *transaction) ([]journal.Entry, error) {
@@ -41,8 +44,11 @@ func (d *Directory) AskApproval(ctx context.Context, asks []Ask, by string) (ans
 				Ask: asks[i], State: Pending, Key: asks[i].key(),
 			}
 			if known := tx.approvals.known(a.Key, now); known != nil {
-				answers[i] = Asked{ID: known.ID, State: known.State}
-				continue
+				if known.covers(&a.Ask, d.config.Monitor.RiskScore) {
+					answers[i] = Asked{ID: known.ID, State: known.State}
+					continue
+				}
+				a.Supersedes = known.ID
 			}
 			entry, err := encodeJSON(opAsked, a)
 			if err != nil {
@@ -52,7 +58,9 @@ func (d *Directory) AskApproval(ctx context.Context, asks []Ask, by string) (ans
 				answers[i].Refused = ErrApprovalsFull.Error()
 				continue
 			}
-			tx.approvals.take(a, len(entry.Payload))
+			if err := tx.approvals.take(a, len(entry.Payload)); err != nil {
+				return nil, err
+			}
 			answers[i] = Asked{ID: a.ID, State: Pending}
 			entries = append(entries, entry)
 		}
@@ -66,27 +74,47 @@ func (d *Directory) AskApproval(ctx context.Context, asks []Ask, by string) (ans
 
 // room says whether another one can wait.
 func (q *approvals) room(bytes, most int) bool {
-	waiting := 0
-	for _, a := range q.pending {
-		waiting += a.bytes
-	}
-	return len(q.pending) < most && waiting+bytes <= maxApprovalBytes
+	return q.pending.Len() < most && q.waiting+bytes <= maxApprovalBytes
 }
+
+// utilization is how full the queue is, by number or by bytes, 0 to 1.
+func (q *approvals) utilization(most int) float64 {
+	return max(float64(q.pending.Len())/float64(most), float64(q.waiting)/maxApprovalBytes)
+}
+
+// tooLate is what time says.
+const tooLate = "nobody decided in time"
 
 // expire decides on what nobody decided on in time.
 func (q *approvals) expire(now time.Time) (entries []journal.Entry, err error) {
-	for i := 0; i < len(q.pending); {
-		a := q.pending[i]
-		if now.Before(a.Expires) {
-			i++
-			continue
+	if now.Before(q.due) {
+		return nil, nil
+	}
+	var late []int64
+	q.due = time.Time{}
+	q.pending.Scan(func(id int64, a *Approval) bool {
+		switch {
+		case !now.Before(a.Expires):
+			late = append(late, id)
+		case q.due.IsZero() || a.Expires.Before(q.due):
+			q.due = a.Expires
 		}
-		said := decision{ID: a.ID, State: Expired, Judgement: Judgement{At: now, Reason: "nobody decided in time"}}
-		entry, err := encodeJSON(opDecided, said)
-		if err != nil {
+		return true
+	})
+	said := decision{State: Expired, Judgement: Judgement{At: now, Reason: tooLate}}
+	for _, id := range late {
+		if _, err := q.decide(id, Expired, said.Judgement); err != nil {
 			return nil, err
 		}
-		if _, err := q.decide(i, Expired, &said.Judgement); err != nil {
+	}
+	return said.entries(late)
+}
+
+// entries are the records of a decision on ids.
+func (d *decision) entries(ids []int64) (entries []journal.Entry, err error) {
+	for _, n := range namings(ids) {
+		entry, err := encodeJSON(opDecided, decision{n.named, d.State, d.of(n.from)})
+		if err != nil {
 			return nil, err
 		}
 		entries = append(entries, entry)
@@ -103,6 +131,9 @@ func (d *Directory) Decide(ctx context.Context, ids []int64, approve, record boo
 	if approve {
 		state, side = Approved, memory.Safe
 	}
+	if err := checkWhy(by, reason); err != nil {
+		return nil, fmt.Errorf("approvals: %w", err)
+	}
 	err = d.change(ctx, &change{learns: record, apply: func(tx *transaction) ([]journal.Entry, error) {
 		decided = nil
 		now := d.now().UTC()
@@ -110,41 +141,40 @@ func (d *Directory) Decide(ctx context.Context, ids []int64, approve, record boo
 		if err != nil {
 			return nil, err
 		}
-		for _, id := range ids {
-			i, err := tx.approvals.find(id)
-			if err != nil {
-				return nil, err
-			}
-			said := decision{ID: id, State: state, Judgement: Judgement{At: now, By: by, Reason: reason}}
-			var outcome []journal.Entry
+		said := decision{State: state, Judgement: Judgement{At: now, By: by, Reason: reason}}
+		var outcomes []journal.Entry
+		for i, id := range ids {
 			if record {
-				row := tx.approvals.pending[i].Workspace
-				change, entry, err := tx.store(side, row, 1)
+				asked, err := tx.approvals.find(id)
 				if err != nil {
 					return nil, err
 				}
-				if err := tx.guard.accepted(ctx, side, row, change.ID); err != nil {
+				change, entry, err := tx.store(side, asked.Workspace, 1)
+				if err != nil {
 					return nil, err
 				}
-				said.PatternID, outcome = change.ID, []journal.Entry{entry}
+				tx.guard.accepted(side, asked.Workspace, change.ID)
+				outcomes = append(outcomes, entry)
+				if i == 0 {
+					said.PatternID = change.ID // those of the others follow
+				}
 			}
-			entry, err := encodeJSON(opDecided, said)
-			if err != nil {
-				return nil, err
-			}
-			a, err := tx.approvals.decide(i, state, &said.Judgement)
+			a, err := tx.approvals.decide(id, state, said.of(i))
 			if err != nil {
 				return nil, err
 			}
 			decided = append(decided, *a)
-			entries = append(append(entries, entry), outcome...)
 		}
-		return entries, nil
+		records, err := said.entries(ids)
+		if err != nil {
+			return nil, err
+		}
+		return append(append(entries, records...), outcomes...), nil
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("approvals: %w", err)
 	}
-	d.logger.Warn("an operator decided on actions that waited for approval", "ids", ids, "decision", state, "recorded", record, "by", by, "reason", reason)
+	d.logger.Warn("an operator decided on actions that waited for approval", "count", len(ids), "ids", logged(ids), "decision", state, "recorded", record, "by", by, "reason", reason)
 	return decided, nil
 }
 
@@ -152,20 +182,38 @@ func (d *Directory) Decide(ctx context.Context, ids []int64, approve, record boo
 // was decided last. What is past its time is listed as expired.
 func (d *Directory) Approvals() (pending, decided []Approval) {
 	q, now := d.approvals.Load(), d.now()
-	for _, a := range q.decided {
+	q.decided.Scan(func(_ int64, a *Approval) bool {
 		decided = append(decided, *a)
-	}
-	for _, a := range q.pending {
+		return true
+	})
+	q.pending.Scan(func(_ int64, a *Approval) bool {
 		if now.Before(a.Expires) {
 			pending = append(pending, *a)
-			continue
+			return true
 		}
 		late := *a
 		late.State, late.Workspace = Expired, nil
-		late.Decision = &Judgement{At: a.Expires, Reason: "nobody decided in time"}
+		late.Decision = &Judgement{At: a.Expires, Reason: tooLate}
 		decided = append(decided, late)
-	}
+		return true
+	})
 	return pending, decided
+}
+
+// PendingApprovals counts what waits for a person, and says when the oldest of
+// it was asked about; zero where nothing waits.
+func (d *Directory) PendingApprovals() (count int, oldest time.Time) {
+	now := d.now()
+	d.approvals.Load().pending.Scan(func(_ int64, a *Approval) bool {
+		if now.Before(a.Expires) {
+			if count == 0 {
+				oldest = a.AskedAt
+			}
+			count++
+		}
+		return true
+	})
+	return count, oldest
 }
 
 // Workspace brings the rows of a batch into the workspace: [rows,
@@ -190,6 +238,22 @@ func (e *Engine) Workspace(ctx context.Context, b Batch) ([]float32, error) {
 func (v *Verdict) AskFor() Ask {
 	return Ask{
 		RawRisk: v.RawRisk, BaseRisk: v.BaseRisk, Entropy: v.Entropy, Coherence: v.Coherence, Novelty: v.Novelty,
-		SafeSimilarity: v.SafeSimilarity, UnsafeSimilarity: v.UnsafeSimilarity, Reason: v.Reason(),
+		SafeSimilarity: v.SafeSimilarity, UnsafeSimilarity: v.UnsafeSimilarity, Reason: v.Reason(), Flags: v.flags(),
 	}
+}
+
+// flags name what speaks against an action, whatever its risk.
+func (v *Verdict) flags() (names []string) {
+	for _, f := range []struct {
+		set  bool
+		name string
+	}{
+		{v.Violations&HighEntropy != 0, "high_entropy"}, {v.Violations&LowCoherence != 0, "low_coherence"},
+		{v.Violations&HighNovelty != 0, "high_novelty"}, {v.MatchedUnsafe, "matched_unsafe"},
+	} {
+		if f.set {
+			names = append(names, f.name)
+		}
+	}
+	return names
 }

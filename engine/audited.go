@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/audit"
@@ -67,60 +65,6 @@ type patternsData struct {
 	journal int64
 }
 
-// maxRuns bounds the ids that an entry lists.
-const maxRuns = 256
-
-// idRuns are pattern ids in the order given, as "3-9,12"; beyond maxRuns they
-// are only counted.
-type idRuns struct {
-	Count   int    `json:"count"`
-	IDs     string `json:"pattern_ids"`
-	Omitted int    `json:"omitted,omitempty"`
-	runs    [][2]int64
-}
-
-func (r *idRuns) add(ids []int64) {
-	for _, id := range ids {
-		r.Count++
-		last := len(r.runs) - 1
-		switch {
-		case last >= 0 && r.Omitted == 0 && r.runs[last][1]+1 == id:
-			r.runs[last][1] = id
-		case len(r.runs) < maxRuns:
-			r.runs = append(r.runs, [2]int64{id, id})
-		default:
-			r.Omitted++
-		}
-	}
-}
-
-// done writes the runs down.
-func (r *idRuns) done() {
-	var b strings.Builder
-	for i, run := range r.runs {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(strconv.FormatInt(run[0], 10))
-		if run[1] > run[0] {
-			b.WriteByte('-')
-			b.WriteString(strconv.FormatInt(run[1], 10))
-		}
-	}
-	r.IDs = b.String()
-}
-
-// evictedIDs are the ids of one step; nil when there are none.
-func evictedIDs(ids []int64) *idRuns {
-	if len(ids) == 0 {
-		return nil
-	}
-	r := &idRuns{}
-	r.add(ids)
-	r.done()
-	return r
-}
-
 type capacityData struct {
 	Capacity  int     `json:"capacity"`
 	Evicted   *idRuns `json:"evicted,omitempty"`
@@ -150,9 +94,9 @@ type heldData struct {
 }
 
 type releasedData struct {
-	ID        int64 `json:"quarantine_id"`
-	Accepted  bool  `json:"accepted"` // its pattern follows
-	Recovered bool  `json:"recovered,omitempty"`
+	IDs       string `json:"quarantine_ids"`
+	Accepted  bool   `json:"accepted"` // their patterns follow
+	Recovered bool   `json:"recovered,omitempty"`
 }
 
 type askedData struct {
@@ -161,13 +105,14 @@ type askedData struct {
 	Source    string    `json:"source,omitempty"`
 	RawRisk   float32   `json:"raw_risk"`
 	Expires   time.Time `json:"expires"`
+	Instead   int64     `json:"supersedes,omitempty"` // the approval that did not cover it
 	Recovered bool      `json:"recovered,omitempty"`
 }
 
 type decidedData struct {
-	ID        int64         `json:"approval_id"`
+	IDs       string        `json:"approval_ids"`
 	State     ApprovalState `json:"state"`
-	PatternID int64         `json:"pattern_id,omitempty"` // of the outcome that it was recorded as
+	PatternID int64         `json:"pattern_id,omitempty"` // that the first was recorded as; the others follow
 	Recovered bool          `json:"recovered,omitempty"`
 }
 
@@ -255,7 +200,7 @@ func (d *derivation) record(record, audited int64, at time.Time, who string, rec
 			p.Sources.add(source, counts[source], mostNamed)
 		}
 	case opCapacity:
-		data := capacityData{Evicted: evictedIDs(evicted), Recovered: recovered}
+		data := capacityData{Evicted: runsOf(evicted), Recovered: recovered}
 		if len(e.Payload) == 4 {
 			data.Capacity = int(binary.LittleEndian.Uint32(e.Payload))
 		}
@@ -277,15 +222,15 @@ func (d *derivation) record(record, audited int64, at time.Time, who string, rec
 	case opReleased:
 		var said release
 		_ = json.Unmarshal(e.Payload, &said)
-		d.add(eventReleased, at, said.By, said.Reason, releasedData{said.ID, said.Accepted, recovered})
+		d.add(eventReleased, at, said.By, said.Reason, releasedData{said.ids(), said.Accepted, recovered})
 	case opAsked:
 		var x Approval
 		_ = json.Unmarshal(e.Payload, &x)
-		d.add(eventAsked, at, x.AskedBy, "", askedData{x.ID, x.Row, x.Source, x.RawRisk, x.Expires, recovered})
+		d.add(eventAsked, at, x.AskedBy, "", askedData{x.ID, x.Row, x.Source, x.RawRisk, x.Expires, x.Supersedes, recovered})
 	case opDecided:
 		var said decision
 		_ = json.Unmarshal(e.Payload, &said)
-		d.add(eventDecided, at, said.By, said.Reason, decidedData{said.ID, said.State, said.PatternID, recovered})
+		d.add(eventDecided, at, said.By, said.Reason, decidedData{said.ids(), said.State, said.PatternID, recovered})
 	case opStanding, opDetector:
 		d.add(eventCarried, at, who, "", nil)
 	default:

@@ -337,17 +337,17 @@ func (d *Directory) Close() error {
 // nobody is the observer and the guard of directories that no engine uses.
 type nobody struct{}
 
-func (nobody) patched([2]patch)                                              {}
-func (nobody) leversChanged(Levers)                                          {}
-func (nobody) begin(bool) error                                              { return nil }
-func (nobody) commit()                                                       {}
-func (nobody) rollback()                                                     {}
-func (nobody) evicted(memory.Side, int64, []float32)                         {}
-func (nobody) accepted(context.Context, memory.Side, []float32, int64) error { return nil }
-func (nobody) released(*Held)                                                {}
-func (nobody) replaced()                                                     {}
-func (nobody) resized()                                                      {}
-func (nobody) state() ([]byte, error)                                        { return nil, nil }
+func (nobody) patched([2]patch)                       {}
+func (nobody) leversChanged(Levers)                   {}
+func (nobody) begin(bool) error                       { return nil }
+func (nobody) commit()                                {}
+func (nobody) rollback()                              {}
+func (nobody) evicted(memory.Side, int64, []float32)  {}
+func (nobody) accepted(memory.Side, []float32, int64) {}
+func (nobody) released(*Held)                         {}
+func (nobody) replaced()                              {}
+func (nobody) resized()                               {}
+func (nobody) state() ([]byte, error)                 { return nil, nil }
 
 // snapshotOf is what a memory is restored from.
 func snapshotOf(set *checkpoints.PatternSet) memory.Snapshot {

@@ -34,3 +34,32 @@ func (d *Directory) Owe() error {
 
 // DetectorState is what the journal said last of the detector's state.
 func (d *Directory) DetectorState() string { return string(d.detectorState) }
+
+// HoldAll puts outcomes into the quarantine, together.
+func (d *Directory) HoldAll(ctx context.Context, all []Held) (ids []int64, err error) {
+	err = d.change(ctx, &change{apply: func(tx *transaction) ([]journal.Entry, error) {
+		ids = nil
+		var entries []journal.Entry
+		for _, h := range all {
+			id, entry, err := tx.quarantine.hold(h, d.config.Detector.QuarantineCapacity)
+			if err != nil {
+				return nil, err
+			}
+			ids, entries = append(ids, id), append(entries, entry)
+		}
+		return entries, nil
+	}})
+	return ids, err
+}
+
+// Say applies a record about what waits, as a replay would, and writes it.
+func (d *Directory) Say(ctx context.Context, kind int, payload string) error {
+	entry := journal.Entry{Type: journal.Type(kind), Payload: []byte(payload)}
+	return d.change(ctx, &change{apply: func(tx *transaction) ([]journal.Entry, error) {
+		record := journal.Record{Type: entry.Type, Payload: entry.Payload}
+		if entry.Type == opReleased {
+			return []journal.Entry{entry}, tx.quarantine.replayHeld(d.config.Safety.WorkspaceDim, record)
+		}
+		return []journal.Entry{entry}, tx.approvals.replayApproval(d.config.Safety.WorkspaceDim, record)
+	}})
+}

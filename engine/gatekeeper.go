@@ -122,17 +122,10 @@ func (g *gatekeeper) rollback() {
 	}
 }
 
-func (g *gatekeeper) accepted(ctx context.Context, side memory.Side, row []float32, id int64) error {
-	if g.tx == nil {
-		return nil
+func (g *gatekeeper) accepted(side memory.Side, row []float32, id int64) {
+	if g.tx != nil {
+		g.tx.Accept(detect.Row{Values: row, Safe: side == memory.Safe}, id)
 	}
-	// No rule is asked, so it needs no neighbours.
-	batch, err := g.tx.Prepare(ctx, []detect.Row{{Values: row, Safe: side == memory.Safe}})
-	if err != nil {
-		return err
-	}
-	batch.Store(0, id)
-	return nil
 }
 
 func (g *gatekeeper) released(h *Held) {

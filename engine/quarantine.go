@@ -1,14 +1,14 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/tidwall/btree"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
 	"github.com/fdqc-cockpit/fdqc/engine/memory"
@@ -50,25 +50,30 @@ type Held struct {
 	bytes int // of its record
 }
 
-// release is the journal's record of an outcome that left the quarantine.
+// release is the journal's record of outcomes that left the quarantine.
 type release struct {
-	ID       int64     `json:"id"`
-	Accepted bool      `json:"accepted"` // the outcome's own record follows in the same commit
+	named
+	Accepted bool      `json:"accepted"` // their own records follow in the same commit
 	At       time.Time `json:"at"`
 	By       string    `json:"by"`
 	Reason   string    `json:"reason"`
 }
 
-// quarantine holds outcomes in the order of their ids. As a value it never
-// changes: hold and release make another one.
+// quarantine holds outcomes. Whoever changes it changes a copy, which costs next
+// to nothing: readers have the one before.
 type quarantine struct {
 	next  int64 // the id of the next one, from 1; 0: there never was one
-	held  []*Held
+	held  btree.Map[int64, *Held]
 	bytes int // of their records
 }
 
-// maxHeldBytes bounds the records of the quarantine together: the journal says
-// them again in one commit (see standing).
+func (q *quarantine) copy() *quarantine {
+	return &quarantine{next: q.next, held: *q.held.Copy(), bytes: q.bytes}
+}
+
+// maxHeldBytes bounds the records of the quarantine together, and those of the
+// patterns that they may become: the journal says either in one commit (see
+// standing, Release).
 const maxHeldBytes = journal.MaxCommit / 2
 
 // NotHeldError says that the quarantine has no outcome of an id.
@@ -90,66 +95,70 @@ func (q *quarantine) hold(h Held, capacity int) (int64, journal.Entry, error) {
 	if err != nil {
 		return 0, entry, err
 	}
-	if len(q.held) >= capacity || q.bytes+len(entry.Payload) > maxHeldBytes {
+	if q.held.Len() >= capacity || q.bytes+h.size(len(entry.Payload)) > maxHeldBytes {
 		return 0, entry, errQuarantineFull
 	}
 	q.take(&h, len(entry.Payload))
 	return h.ID, entry, nil
 }
 
+// size is what an outcome whose record has so many bytes counts for.
+func (h *Held) size(bytes int) int { return max(bytes, outcomeHead+4*len(h.Workspace)) }
+
 // take is hold for an outcome that has its id and a record of so many bytes.
 func (q *quarantine) take(h *Held, bytes int) {
-	h.bytes = bytes
-	q.held = append(slices.Clip(q.held), h)
+	h.bytes = h.size(bytes)
+	q.held.Set(h.ID, h)
 	q.next = max(q.next, h.ID+1)
-	q.bytes += bytes
+	q.bytes += h.bytes
 }
 
-// find answers the outcome with an id, and its place.
-func (q *quarantine) find(id int64) (int, *Held, error) {
-	i, found := slices.BinarySearchFunc(q.held, id, func(h *Held, id int64) int { return cmp.Compare(h.ID, id) })
+// release takes the outcome with an id out.
+func (q *quarantine) release(id int64) (*Held, error) {
+	h, found := q.held.Delete(id)
 	if !found {
-		return 0, nil, &NotHeldError{ID: id}
+		return nil, &NotHeldError{ID: id}
 	}
-	return i, q.held[i], nil
+	q.bytes -= h.bytes
+	return h, nil
 }
 
-// remove takes the outcome out of its place.
-func (q *quarantine) remove(i int) {
-	q.bytes -= q.held[i].bytes
-	q.held = slices.Concat(q.held[:i], q.held[i+1:])
+// utilization is how full it is, by number or by bytes, 0 to 1.
+func (q *quarantine) utilization(capacity int) float64 {
+	return max(float64(q.held.Len())/float64(capacity), float64(q.bytes)/maxHeldBytes)
 }
 
 // Quarantine lists the outcomes that wait for a person, oldest first.
 func (d *Directory) Quarantine() []Held {
-	held := d.quarantine.Load().held
-	list := make([]Held, len(held))
-	for i, h := range held {
-		list[i] = *h
-	}
+	q := d.quarantine.Load()
+	list := make([]Held, 0, q.held.Len())
+	q.held.Scan(func(_ int64, h *Held) bool {
+		list = append(list, *h)
+		return true
+	})
 	return list
 }
+
+// QuarantineSize counts them.
+func (d *Directory) QuarantineSize() int { return d.quarantine.Load().held.Len() }
 
 // Release takes outcomes out of the quarantine, all or none, durably before it
 // returns: into the memory when they are accepted, else away. The patterns'
 // ids are answered in the order of the outcomes' ids given; dropped ones have
 // none, and need no device.
 func (d *Directory) Release(ctx context.Context, ids []int64, accept bool, by, reason string) (patterns []int64, err error) {
+	if err := checkWhy(by, reason); err != nil {
+		return nil, fmt.Errorf("quarantine: %w", err)
+	}
 	err = d.change(ctx, &change{learns: accept, apply: func(tx *transaction) ([]journal.Entry, error) {
 		patterns = nil
-		var entries []journal.Entry
+		var entries, outcomes []journal.Entry
 		for _, id := range ids {
-			i, h, err := tx.quarantine.find(id)
+			h, err := tx.quarantine.release(id)
 			if err != nil {
 				return nil, err
 			}
-			entry, err := encodeJSON(opReleased, release{ID: id, Accepted: accept, At: d.now().UTC(), By: by, Reason: reason})
-			if err != nil {
-				return nil, err
-			}
-			tx.quarantine.remove(i)
 			tx.guard.released(h)
-			entries = append(entries, entry)
 			if !accept {
 				continue
 			}
@@ -158,18 +167,23 @@ func (d *Directory) Release(ctx context.Context, ids []int64, accept bool, by, r
 			if err != nil {
 				return nil, err
 			}
-			if err := tx.guard.accepted(ctx, side, h.Workspace, change.ID); err != nil {
+			tx.guard.accepted(side, h.Workspace, change.ID)
+			outcomes, patterns = append(outcomes, entry), append(patterns, change.ID)
+		}
+		at := d.now().UTC()
+		for _, n := range namings(ids) {
+			entry, err := encodeJSON(opReleased, release{named: n.named, Accepted: accept, At: at, By: by, Reason: reason})
+			if err != nil {
 				return nil, err
 			}
 			entries = append(entries, entry)
-			patterns = append(patterns, change.ID)
 		}
-		return entries, nil
+		return append(entries, outcomes...), nil
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("quarantine: %w", err)
 	}
-	d.logger.Warn("an operator released outcomes from the quarantine", "ids", ids, "accepted", accept, "by", by, "reason", reason)
+	d.logger.Warn("an operator released outcomes from the quarantine", "count", len(ids), "ids", logged(ids), "accepted", accept, "by", by, "reason", reason)
 	return patterns, nil
 }
 
@@ -188,10 +202,7 @@ func (q *quarantine) replayHeld(width int, r journal.Record) error {
 		if err := json.Unmarshal(r.Payload, h); err != nil {
 			return fmt.Errorf("%w: %w", errOperation, err)
 		}
-		last := int64(0)
-		if n := len(q.held); n > 0 {
-			last = q.held[n-1].ID
-		}
+		last, _, _ := q.held.Max()
 		if h.ID <= last || len(h.Workspace) != width {
 			return fmt.Errorf("%w: outcome %d of width %d for the quarantine, expected one after %d of width %d", errOperation, h.ID, len(h.Workspace), last, width)
 		}
@@ -202,10 +213,8 @@ func (q *quarantine) replayHeld(width int, r journal.Record) error {
 	if err := json.Unmarshal(r.Payload, &said); err != nil {
 		return fmt.Errorf("%w: %w", errOperation, err)
 	}
-	i, _, err := q.find(said.ID)
-	if err != nil {
+	if err := said.each(func(id int64) error { _, err := q.release(id); return err }); err != nil {
 		return fmt.Errorf("%w: %w", errOperation, err)
 	}
-	q.remove(i)
 	return nil
 }

@@ -45,14 +45,14 @@ func (d *Directory) carry(replaced bool) (stands bool, err error) {
 	}
 	// One commit: half of it would be a quarantine that lost the other half.
 	entries := []journal.Entry{entry}
-	for _, h := range q.held {
+	for _, h := range q.held.Values() {
 		entry, err := encodeJSON(opHeld, h)
 		if err != nil {
 			return false, err
 		}
 		entries = append(entries, entry)
 	}
-	for _, list := range [][]*Approval{approvals.decided, approvals.pending} {
+	for _, list := range [][]*Approval{approvals.decided.Values(), approvals.pending.Values()} {
 		for _, a := range list {
 			entry, err := encodeJSON(opAsked, a)
 			if err != nil {

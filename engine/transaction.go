@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"context"
-
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
 	"github.com/fdqc-cockpit/fdqc/engine/memory"
 )
@@ -11,8 +9,8 @@ import (
 // memory, the quarantine, the approvals, and what the guard knows of them.
 type transaction struct {
 	*memory.Tx
-	quarantine quarantine
-	approvals  approvals
+	quarantine *quarantine
+	approvals  *approvals
 	guard      guard
 }
 
@@ -26,7 +24,7 @@ type guard interface {
 	commit()
 	rollback()
 	// accepted says that an operator let a row, [n], in: it is the pattern id.
-	accepted(ctx context.Context, side memory.Side, row []float32, id int64) error
+	accepted(side memory.Side, row []float32, id int64)
 	// released says that an outcome left the quarantine.
 	released(h *Held)
 	// evicted says that a pattern, [2n], left the memory.
@@ -46,14 +44,14 @@ func (d *Directory) beginChange(learns bool) (*transaction, error) {
 	if err := d.guard.begin(learns); err != nil {
 		return nil, err
 	}
-	return &transaction{Tx: d.memory.Begin(), quarantine: *d.quarantine.Load(), approvals: *d.approvals.Load(), guard: d.guard}, nil
+	return &transaction{Tx: d.memory.Begin(), quarantine: d.quarantine.Load().copy(), approvals: d.approvals.Load().copy(), guard: d.guard}, nil
 }
 
 // commit shows the changes, which are durable where they have to be.
 func (tx *transaction) commit(d *Directory) {
 	tx.Commit()
-	d.quarantine.Store(&tx.quarantine)
-	d.approvals.Store(&tx.approvals)
+	d.quarantine.Store(tx.quarantine)
+	d.approvals.Store(tx.approvals)
 	tx.guard.commit()
 	d.learned = true
 }

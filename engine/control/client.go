@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	maxAnswer     = 16 << 20        // in bytes
+	maxAnswer     = 64 << 20        // in bytes: all approvals that can wait, whole, as JSON
 	answerTimeout = 2 * time.Minute // far beyond a save or rollback of the largest memory
 )
 

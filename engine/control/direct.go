@@ -132,7 +132,7 @@ func (d *Direct) Release(ctx context.Context, r ReleaseRequest) (*Released, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Released{IDs: r.IDs, PatternIDs: patterns, Left: len(d.directory.Quarantine())}, nil
+	return &Released{IDs: r.IDs, PatternIDs: patterns, Left: d.directory.QuarantineSize()}, nil
 }
 
 // Ask puts actions into the queue for approval.
@@ -163,8 +163,8 @@ func (d *Direct) Decide(ctx context.Context, r DecideRequest) (*Decided, error) 
 	if err != nil {
 		return nil, err
 	}
-	left, _ := d.directory.Approvals()
-	return &Decided{Approvals: approvals, Left: len(left)}, nil
+	left, _ := d.directory.PendingApprovals()
+	return &Decided{Approvals: approvals, Left: left}, nil
 }
 
 func (d *Direct) replaced(r *engine.Replacement, err error) (*Replaced, error) {

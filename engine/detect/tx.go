@@ -171,6 +171,13 @@ func (b *Batch) Store(i int, id int64) {
 	tx.use(row.Source, b.verdicts[i].weight)
 }
 
+// Accept says that a row which no rule is asked about became the pattern with
+// this id, larger than all before it.
+func (tx *Tx) Accept(row Row, id int64) {
+	tx.column = true // near has rows now
+	(&Batch{tx: tx, rows: []Row{row}, verdicts: make([]verdict, 1)}).Store(0, id)
+}
+
 // Hold says that row i is not stored. What a source tried counts against its
 // quota unless there was none left.
 func (b *Batch) Hold(i int) {

@@ -31,8 +31,18 @@ func TestApprovals(t *testing.T) {
 	do(exitDone, "nothing waits", "approvals", "list", "--data-dir", t.TempDir())
 	do(exitDone, "git push", "approvals", "list")
 	do(exitDone, `{"path":"a","tool":"edit"}`, "approvals", "list")
-	do(exitDone, "action 1 is approved, recorded as the safe pattern 1\n2 actions left\n", "approvals", "approve", "1", "--record", "--reason", "fine")
-	do(exitDone, "action 3 is denied\n1 action left\n", "approvals", "deny", "3")
+	shown := do(exitDone, "git push", "approvals", "show", "1", "2")
+	for _, want := range []string{"pending", "risk", "low_coherence", "(an embedding)", "matches no pattern"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("show: got %s, want %q", shown, want)
+		}
+	}
+	do(exitUsage, "no action waits as 9", "approvals", "show", "1", "9")
+	do(exitUsage, "no id", "approvals", "show", "x")
+	do(exitDone, "action 1 is approved, recorded as the safe pattern 1\n  risk", "approvals", "approve", "1", "--record", "--reason", "fine")
+	if got := do(exitDone, "action 3 is denied\n", "approvals", "deny", "3"); !strings.HasSuffix(got, `: {"path":"a","tool":"edit"}`+"\n1 action left\n") {
+		t.Errorf("deny: got %s, want the whole action", got)
+	}
 	do(exitUsage, "action 3 is denied already", "approvals", "approve", "3")
 	do(exitUsage, "no action waits for approval as 9", "approvals", "deny", "2", "9")
 	do(exitUsage, "no id", "approvals", "deny", "x")
@@ -43,9 +53,32 @@ func TestApprovals(t *testing.T) {
 	if err := json.Unmarshal([]byte(do(exitDone, "", "approvals", "list", "--all", "--json")), &list); err != nil {
 		t.Fatal(err)
 	}
+	if text := do(exitDone, "", "approvals", "show", "3", "1", "--json"); len(lines(t, text)) != 2 || lines(t, text)[1]["action"] != "git push" {
+		t.Errorf("show as JSON: got %s, want two lines", text)
+	}
 	if len(list) != 3 || list[0].ID != 1 || list[0].State != engine.Approved || list[0].Decision.Reason != "fine" || list[0].Row != "1" || list[0].Session != "s" ||
 		list[1].State != engine.Denied || list[2].State != engine.Pending || len(list[2].Workspace) != 8 || list[2].RawRisk == 0 {
 		t.Errorf("got %+v", list)
+	}
+}
+
+// TestLongActionsAreShown: a table marks what it cuts, and whoever approves has
+// all of it before his eyes.
+func TestLongActionsAreShown(t *testing.T) {
+	needLibTorch(t)
+	action := "echo " + strings.Repeat("é", 300) + " && rm -rf /"
+	folder(t, map[string]string{"actions.jsonl": row(1, `, "action": "`+action+`"`)})
+	if got := fdqc(t, "", "validate", "--input", "actions.jsonl", "--output", "verdicts.jsonl", "--request-approvals"); got.code != exitDone {
+		t.Fatalf("validate: exit %d, %s", got.code, got.errors)
+	}
+	for _, c := range []struct {
+		args  []string
+		whole bool
+	}{{[]string{"list"}, false}, {[]string{"list", "--json"}, true}, {[]string{"show", "1"}, true}, {[]string{"show", "1", "--json"}, true}, {[]string{"approve", "1"}, true}} {
+		got := fdqc(t, "", append([]string{"approvals"}, c.args...)...)
+		if strings.Contains(got.out, "rm -rf /") != c.whole || strings.Contains(got.out, "é… (fdqc approvals show 1)") == c.whole {
+			t.Errorf("%v: exit %d, %s%s, whole: want %v", c.args, got.code, got.out, got.errors, c.whole)
+		}
 	}
 }
 

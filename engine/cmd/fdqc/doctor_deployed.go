@@ -33,16 +33,16 @@ func (d *doctor) deployed() {
 	d.check("audit head", d.auditHead)
 	d.check("levers", func() (string, error) { return d.levers(dir) })
 	d.check("quarantine", func() (string, error) {
-		n := len(dir.Quarantine())
+		n := dir.QuarantineSize()
 		if n > 0 {
 			return "", &warning{fmt.Sprintf("waiting for a person: %s of at most %d; fdqc quarantine list", plural(int64(n), "outcome"), d.config.Detector.QuarantineCapacity)}
 		}
 		return "nothing waits for a person", nil
 	})
 	d.check("approvals", func() (string, error) {
-		pending, _ := dir.Approvals()
-		if len(pending) > 0 {
-			return "", &warning{fmt.Sprintf("waiting for a person: %s; fdqc approvals list", plural(int64(len(pending)), "action"))}
+		pending, _ := dir.PendingApprovals()
+		if pending > 0 {
+			return "", &warning{fmt.Sprintf("waiting for a person: %s; fdqc approvals list", plural(int64(pending), "action"))}
 		}
 		return "nothing waits for a person", nil
 	})
