@@ -1,7 +1,10 @@
 package monitor
 
 import (
+	"maps"
 	"math"
+	"slices"
+	"sort"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -20,7 +23,7 @@ const (
 // scale cuts the numbers from 2^low to 2^high into cells, so that a cell lies
 // in one native and in one classic bucket: the pieces between the bounds of
 // both. The first cell holds what is smaller (the zero bucket), the last what
-// is larger.
+// is larger: a classic bucket, and native ones that a histogram keeps apart.
 type scale struct {
 	low     int
 	classic []float64
@@ -94,6 +97,9 @@ type histogram struct {
 	scale *scale
 	sum   float64
 	cells []uint64
+	// beyond counts, of the last cell, what is not in the first native bucket
+	// after the scale, by bucket; nil until something is.
+	beyond map[int32]uint64
 }
 
 var _ prometheus.Metric = (*histogram)(nil)
@@ -104,13 +110,31 @@ func newHistogram(desc *prometheus.Desc, s *scale) histogram {
 
 func (h *histogram) observe(v float64) {
 	h.sum += v
-	h.cells[h.scale.cell(float32(v))]++
+	cell := h.scale.cell(float32(v))
+	h.cells[cell]++
+	if bucket := nativeBucket(v); cell == len(h.cells)-1 && bucket != h.scale.native[cell] {
+		if h.beyond == nil {
+			h.beyond = map[int32]uint64{}
+		}
+		h.beyond[bucket]++
+	}
+}
+
+// nativeBucket is the bucket of a number above 0: bucket i ends at
+// 2^(i/perDoubling), and belongs to it. +Inf comes after the largest number.
+func nativeBucket(v float64) int32 {
+	if math.IsInf(v, 1) {
+		return nativeBucket(math.MaxFloat64) + 1
+	}
+	fraction, exponent := math.Frexp(v)
+	i := sort.Search(perDoubling, func(i int) bool { return fraction <= math.Exp2(float64(i)/perDoubling)/2 })
+	return int32(i + (exponent-1)*perDoubling)
 }
 
 // clone is what a scrape gets.
 func (h *histogram) clone() *histogram {
 	c := *h
-	c.cells = append([]uint64{}, h.cells...)
+	c.cells, c.beyond = slices.Clone(h.cells), maps.Clone(h.beyond)
 	return &c
 }
 
@@ -128,6 +152,11 @@ func (h *histogram) Write(out *dto.Metric) error {
 	var native spans
 	for i, n := range h.cells {
 		seen += n
+		if i == len(h.cells)-1 {
+			for _, far := range h.beyond {
+				n -= far
+			}
+		}
 		if i > 0 && n > 0 {
 			native.add(h.scale.native[i], int64(n))
 		}
@@ -135,6 +164,9 @@ func (h *histogram) Write(out *dto.Metric) error {
 			to.Bucket = append(to.Bucket, &dto.Bucket{UpperBound: proto.Float64(classic[0]), CumulativeCount: proto.Uint64(seen)})
 			classic = classic[1:]
 		}
+	}
+	for _, bucket := range slices.Sorted(maps.Keys(h.beyond)) {
+		native.add(bucket, int64(h.beyond[bucket]))
 	}
 	native.end()
 	to.SampleCount = proto.Uint64(seen)

@@ -61,6 +61,53 @@ func TestHistogramIsTheLibrarys(t *testing.T) {
 	}
 }
 
+// TestHistogramBeyondItsScale: what is larger than the largest bound is in the
+// native bucket in which the library has it.
+func TestHistogramBeyondItsScale(t *testing.T) {
+	m := NewMetrics(MetricsOptions{})
+	for _, h := range []histogram{m.batchSeconds, m.batchRows} {
+		last := h.scale.bounds[len(h.scale.bounds)-2]
+		theirs := prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "x", Buckets: h.scale.classic, NativeHistogramBucketFactor: 1.1,
+			NativeHistogramZeroThreshold: float64(h.scale.bounds[0]),
+		})
+		feed := func(v float64) {
+			h.observe(v)
+			theirs.Observe(v)
+		}
+		feed(1)
+		feed(float64(last))
+		feed(float64(math.Nextafter32(last, 1e9)))
+		for i := range 40 { // beside every bound
+			at := float64(last) * math.Exp2(float64(i)/perDoubling)
+			feed(at * 1.01)
+			feed(at * 0.99)
+			if i%perDoubling == 0 {
+				feed(at)
+			}
+		}
+		for _, v := range []float64{1e6, 1e9, 1e40, 1e300, math.MaxFloat64, math.Inf(1), math.Inf(1)} {
+			feed(v)
+		}
+		var got, want dto.Metric
+		if err := h.clone().Write(&got); err != nil {
+			t.Fatal(err)
+		}
+		if err := theirs.Write(&want); err != nil {
+			t.Fatal(err)
+		}
+		g, w := got.Histogram, want.Histogram
+		w.CreatedTimestamp = nil
+		if counts(g) != counts(w) {
+			t.Errorf("%s: native buckets\n%v\nwant\n%v", h.desc, counts(g), counts(w))
+		}
+		g.PositiveSpan, w.PositiveSpan, g.PositiveDelta, w.PositiveDelta = nil, nil, nil, nil
+		if !proto.Equal(g, w) {
+			t.Errorf("%s: got\n%v\nwant\n%v", h.desc, g, w)
+		}
+	}
+}
+
 // counts writes native buckets out, whatever their spans.
 func counts(h *dto.Histogram) string {
 	var text strings.Builder
