@@ -38,7 +38,7 @@ func newHook(name string, address Secret, transport http.RoundTripper) (*hook, e
 		transport = Transport()
 	}
 	return &hook{name: name, url: address, client: &http.Client{
-		Transport:     transport,
+		Transport:     counted{transport},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/failsafe-go/failsafe-go/ratelimiter"
 	"github.com/failsafe-go/failsafe-go/retrypolicy"
 	"github.com/failsafe-go/failsafe-go/timeout"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // ErrOpen says that a destination failed too often of late: nothing was sent.
@@ -97,6 +98,8 @@ type Outside struct {
 	breaker  circuitbreaker.CircuitBreaker[any]
 	executor failsafe.Executor[any]
 	metrics  *Metrics
+
+	sent, received prometheus.Counter // bytes
 }
 
 // Outside prepares calls to a destination, whose name is a metric's label and
@@ -134,7 +137,8 @@ func retryAfter(exec failsafe.ExecutionAttempt[any]) time.Duration {
 }
 
 // Do makes a call, as often as it takes. An error that is not a
-// *PermanentError is taken to pass.
+// *PermanentError is taken to pass. What hooks and pushes send with the context
+// of the call is counted.
 func (o *Outside) Do(ctx context.Context, call func(context.Context) error) error {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, o.options.Deadline)
@@ -144,7 +148,7 @@ func (o *Outside) Do(ctx context.Context, call func(context.Context) error) erro
 			return err
 		}
 		o.metrics.outside.attempt(o.name)
-		return call(exec.Context())
+		return call(context.WithValue(exec.Context(), outsideKey{}, o))
 	})
 	outcome := "ok"
 	switch {
@@ -160,6 +164,9 @@ func (o *Outside) Do(ctx context.Context, call func(context.Context) error) erro
 	}
 	return nil
 }
+
+// outsideKey is where the context of a call keeps its Outside.
+type outsideKey struct{}
 
 // Open says whether the breaker lets no call through.
 func (o *Outside) Open() bool { return o.breaker.IsOpen() }

@@ -11,6 +11,8 @@ import (
 type outsideMetrics struct {
 	calls    *prometheus.CounterVec // by destination and outcome
 	attempts *prometheus.CounterVec
+	sent     *prometheus.CounterVec
+	received *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	cost     *prometheus.CounterVec
 	shrunk   *prometheus.HistogramVec
@@ -32,6 +34,8 @@ func (m *outsideMetrics) init(of *Metrics) {
 	}
 	m.calls = counter("outside_calls_total", "Calls outside by destination and outcome: ok, failed after all attempts, or refused by the open circuit breaker.", "destination", "outcome")
 	m.attempts = counter("outside_attempts_total", "Attempts of calls outside.", "destination")
+	m.sent = counter("outside_sent_bytes_total", "Bytes of what was posted to a destination, in all attempts.", "destination")
+	m.received = counter("outside_received_bytes_total", "Bytes of what a destination answered, as far as it was read.", "destination")
 	m.seconds = histogram("outside_call_duration_seconds", "Time of a call outside, with all its attempts and the waiting between them.",
 		[]float64{0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60})
 	m.cost = counter("outside_cost_total", "What calls outside cost, in the currency of the label.", "destination", "currency")
@@ -47,6 +51,7 @@ func (m *outsideMetrics) add(name string, o *Outside) {
 		m.calls.WithLabelValues(name, outcome)
 	}
 	m.attempts.WithLabelValues(name)
+	o.sent, o.received = m.sent.WithLabelValues(name), m.received.WithLabelValues(name)
 	m.seconds.WithLabelValues(name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -70,7 +75,9 @@ func (m *outsideMetrics) collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// Spending counts what calls to a destination cost and save.
+// Spending counts what calls to a destination cost and save. Slack, the web hook
+// and the Pushgateway cost nothing and shorten nothing: it is for the program
+// around an engine that asks a model which is paid for.
 type Spending struct {
 	cost  prometheus.Counter
 	ratio prometheus.Observer

@@ -21,7 +21,7 @@ func PushOptions() OutsideOptions {
 // Push replaces what a Pushgateway has of a job by what is gathered.
 func (m *Metrics) Push(ctx context.Context, address, job string, from prometheus.Gatherer, o OutsideOptions) error {
 	client := &http.Client{
-		Transport:     Transport(),
+		Transport:     counted{Transport()},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	err := m.Outside("pushgateway", o).Do(ctx, func(ctx context.Context) error {
