@@ -93,7 +93,7 @@ func AlertSinks(c Config) ([]monitor.Sink, error) {
 type watch struct {
 	*monitor.Monitor
 	directory *Directory
-	device    atomic.Pointer[device]
+	engine    atomic.Pointer[Engine] // nil: there is none
 	// When this process saved a checkpoint and wrote to the journal, or
 	// opened them; nanoseconds since 1970, 0: never.
 	saved, appended atomic.Int64
@@ -151,17 +151,27 @@ func detectorRules() []string {
 	return []string{string(detect.Outlier), string(detect.Contradiction), string(detect.Burst), string(detect.NearCopy), string(detect.Drift)}
 }
 
+// fullness is what look looks at.
+func (w *watch) fullness() monitor.State {
+	stats := w.directory.Stats()
+	return monitor.State{Patterns: stats.Patterns, Capacity: stats.Capacity, Evictions: stats.Evictions}
+}
+
 // state is what a scrape asks for.
 func (w *watch) state() monitor.State {
 	d := w.directory
-	stats := d.Stats()
 	inForce := d.Levers().Apply(d.config)
-	s := monitor.State{
-		Patterns: stats.Patterns, Capacity: stats.Capacity, Evictions: stats.Evictions,
-		Tier: inForce.Safety.Tier, SafeMode: inForce.Safety.SafeMode, HumanApproval: inForce.Safety.RequireHumanApproval,
-	}
-	if device := w.device.Load(); device != nil {
-		s.DeviceFallbacks, s.DeviceOutOfMemory = device.fallbacks.Load(), device.outOfMemory.Load()
+	s := w.fullness()
+	s.Tier, s.SafeMode, s.HumanApproval = inForce.Safety.Tier, inForce.Safety.SafeMode, inForce.Safety.RequireHumanApproval
+	s.Quarantine, s.QuarantineUtilization = d.QuarantineSize(), d.quarantine.Load().utilization(d.config.Detector.QuarantineCapacity)
+	s.Approvals, s.OldestApproval = d.PendingApprovals()
+	s.ApprovalsUtilization = d.approvals.Load().utilization(d.config.Safety.MaxPendingApprovals)
+	if e := w.engine.Load(); e != nil {
+		s.DeviceFallbacks, s.DeviceOutOfMemory = e.device.fallbacks.Load(), e.device.outOfMemory.Load()
+		if e.shadow != nil {
+			counts := e.Shadow()
+			s.Shadow = (*[3][3]int64)(&counts)
+		}
 	}
 	if at := w.saved.Load(); at != 0 {
 		s.CheckpointSaved, s.JournalAppended = time.Unix(0, at), time.Unix(0, w.appended.Load())
@@ -196,7 +206,7 @@ func (w *watch) look() {
 	if w == nil || !w.directory.Changes() {
 		return
 	}
-	w.Memory(w.state())
+	w.Memory(w.fullness())
 	if keeper, ok := w.directory.guard.(*gatekeeper); ok && !w.directory.closed {
 		if score, known := keeper.consistency(); known {
 			w.Consistency(score)
@@ -217,10 +227,10 @@ func (g *gatekeeper) consistency() (score float64, known bool) {
 	return g.detector.Consistency().Score, true
 }
 
-// serves has the device of an engine watched as well.
+// serves has an engine watched as well.
 func (w *watch) serves(e *Engine) {
 	if w != nil {
-		w.device.Store(&e.device)
+		w.engine.Store(e)
 	}
 }
 

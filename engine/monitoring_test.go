@@ -34,6 +34,8 @@ func TestWhatAnEngineDoesIsCounted(t *testing.T) {
 	config.Memory.Capacity = 20
 	config.Monitor.ErrorRate = 0.1
 	config.Detector.OnOutlier = engine.OnOutlierFlag
+	config.Detector.QuarantineCapacity = 4
+	config.Shadow.Enabled, config.Shadow.Tier = true, "OMEGA"
 	registry := prometheus.NewPedanticRegistry()
 	critical := make(chan monitor.Alert, 10)
 	e := open(t, config, engine.WithMetrics(registry), engine.WithOnCritical(func(a monitor.Alert) { critical <- a }))
@@ -54,6 +56,12 @@ func TestWhatAnEngineDoesIsCounted(t *testing.T) {
 		if v.Approved {
 			approved++
 		}
+	}
+	hold(t, e.Directory(), normal(3, 3, 8))
+	ask(t, e.Directory(), asks(normal(4, 2, 8), "a", "b"))
+	shadow := map[engine.Decision]float64{}
+	for _, v := range verdicts {
+		shadow[v.Decision]++
 	}
 	values := map[string]float64{}
 	families, err := registry.Gather()
@@ -92,6 +100,13 @@ func TestWhatAnEngineDoesIsCounted(t *testing.T) {
 		"fdqc_judged_outcomes safe approved 1h":   0,
 		"fdqc_judged_outcomes safe approved 24h":  1,
 		"fdqc_judged_outcomes unsafe approved 1h": 1,
+		"fdqc_shadow_decisions_total allow allow": 0,
+		"fdqc_shadow_decisions_total allow block": shadow[engine.Allow],
+		"fdqc_shadow_decisions_total block block": shadow[engine.Block],
+		"fdqc_quarantine_size":                    3,
+		"fdqc_quarantine_utilization_ratio":       0.75,
+		"fdqc_approvals_pending":                  2,
+		"fdqc_approvals_utilization_ratio":        0.002,
 		"fdqc_tier GAMMA":                         1,
 		"fdqc_safe_mode":                          0,
 		"fdqc_device_fallbacks_total":             0,
@@ -103,7 +118,7 @@ func TestWhatAnEngineDoesIsCounted(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", key, got, want)
 		}
 	}
-	for _, key := range []string{"fdqc_checkpoint_saved_timestamp_seconds", "fdqc_journal_appended_timestamp_seconds"} {
+	for _, key := range []string{"fdqc_checkpoint_saved_timestamp_seconds", "fdqc_journal_appended_timestamp_seconds", "fdqc_approvals_oldest_timestamp_seconds"} {
 		if ago := float64(time.Now().Unix()) - values[key]; ago < -1 || ago > 600 {
 			t.Errorf("%s is %v s ago, want now", key, ago)
 		}

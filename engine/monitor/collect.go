@@ -32,6 +32,12 @@ var (
 	tier            = desc("tier", "1 for the tier in force, 0 for the others.", "tier")
 	safeMode        = desc("safe_mode", "1 while safe mode is in force: no decision is allow.")
 	humanApproval   = desc("human_approval", "1 while a person must approve every action.")
+	quarantineSize  = desc("quarantine_size", "Outcomes that wait in the quarantine.")
+	quarantineUse   = desc("quarantine_utilization_ratio", "How full the quarantine is, by number or by bytes; when it is full, what would be held is refused.")
+	approvalsSize   = desc("approvals_pending", "Actions that wait for a person's approval.")
+	approvalsUse    = desc("approvals_utilization_ratio", "How full the queue of approvals is, by number or by bytes; when it is full, nobody can approve what comes.")
+	approvalsOldest = desc("approvals_oldest_timestamp_seconds", "When the oldest action that waits for approval was asked about; seconds since 1970; absent while none waits.")
+	shadowDecisions = desc("shadow_decisions_total", "Rows by decision and by what the settings of [shadow] would have decided; absent without them.", "decision", "shadow")
 	deviceFallbacks = desc("device_fallbacks_total", "Lost devices that were given up for the CPU.")
 	deviceMemory    = desc("device_out_of_memory_total", "Times that a batch was begun again with fewer rows on the device at once.")
 	checkpointTime  = desc("checkpoint_saved_timestamp_seconds", "When this process last saved a checkpoint, or opened; seconds since 1970.")
@@ -49,7 +55,7 @@ func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 	}
 	for _, d := range []*prometheus.Desc{
 		validations, decided, rowErrors, batchSeconds, batchRows, riskScore, riskMean, errorRatio, approvalRatio, detectionRatio, consistency, patterns, capacity, utilization,
-		evictions, tier, safeMode, humanApproval, deviceFallbacks, deviceMemory, checkpointTime,
+		evictions, tier, safeMode, humanApproval, quarantineSize, quarantineUse, approvalsSize, approvalsUse, approvalsOldest, shadowDecisions, deviceFallbacks, deviceMemory, checkpointTime,
 		journalTime, recentAlerts, judgedOutcomes,
 	} {
 		out <- d
@@ -127,6 +133,17 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(safeMode, truth(s.SafeMode))
 	gauge(humanApproval, truth(s.HumanApproval))
+	gauge(quarantineSize, float64(s.Quarantine))
+	gauge(quarantineUse, s.QuarantineUtilization)
+	gauge(approvalsSize, float64(s.Approvals))
+	gauge(approvalsUse, s.ApprovalsUtilization)
+	if s.Shadow != nil {
+		for decision, row := range s.Shadow {
+			for would, n := range row {
+				counter(shadowDecisions, float64(n), Decision(decision).String(), Decision(would).String())
+			}
+		}
+	}
 	counter(deviceFallbacks, float64(s.DeviceFallbacks))
 	counter(deviceMemory, float64(s.DeviceOutOfMemory))
 	at := func(d *prometheus.Desc, t time.Time) {
@@ -134,6 +151,7 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 			gauge(d, float64(t.UnixMilli())/1e3)
 		}
 	}
+	at(approvalsOldest, s.OldestApproval)
 	at(checkpointTime, s.CheckpointSaved)
 	at(journalTime, s.JournalAppended)
 }

@@ -133,7 +133,8 @@ func full(t *testing.T, c *clock) *Monitor {
 		Now: c.Now, Thresholds: Thresholds{0.8, 0.1, 0.9, 0.3}, Hold: time.Hour, Rules: []string{"outlier", "burst"},
 		State: func() State {
 			return State{Patterns: [2]int{95, 10}, Capacity: 100, Evictions: 7, Tier: "GAMMA", SafeMode: true,
-				DeviceFallbacks: 1, DeviceOutOfMemory: 2, CheckpointSaved: c.Now(), JournalAppended: c.Now()}
+				Quarantine: 3, QuarantineUtilization: 0.3, Approvals: 2, ApprovalsUtilization: 0.2, OldestApproval: time.Unix(7, 0),
+				Shadow: &[decisions][decisions]int64{Allow: {Review: 5}, Block: {Block: 6}}, DeviceFallbacks: 1, DeviceOutOfMemory: 2, CheckpointSaved: c.Now(), JournalAppended: c.Now()}
 		},
 	})
 	t.Cleanup(func() { _ = m.Close() })
@@ -217,6 +218,26 @@ fdqc_tier{tier="DELTA"} 0
 fdqc_tier{tier="EPSILON"} 0
 fdqc_tier{tier="GAMMA"} 1
 fdqc_tier{tier="OMEGA"} 0
+# HELP fdqc_quarantine_size Outcomes that wait in the quarantine.
+# TYPE fdqc_quarantine_size gauge
+fdqc_quarantine_size 3
+# HELP fdqc_approvals_pending Actions that wait for a person's approval.
+# TYPE fdqc_approvals_pending gauge
+fdqc_approvals_pending 2
+# HELP fdqc_approvals_oldest_timestamp_seconds When the oldest action that waits for approval was asked about; seconds since 1970; absent while none waits.
+# TYPE fdqc_approvals_oldest_timestamp_seconds gauge
+fdqc_approvals_oldest_timestamp_seconds 7
+# HELP fdqc_shadow_decisions_total Rows by decision and by what the settings of [shadow] would have decided; absent without them.
+# TYPE fdqc_shadow_decisions_total counter
+fdqc_shadow_decisions_total{decision="allow",shadow="allow"} 0
+fdqc_shadow_decisions_total{decision="allow",shadow="block"} 0
+fdqc_shadow_decisions_total{decision="allow",shadow="review"} 5
+fdqc_shadow_decisions_total{decision="block",shadow="allow"} 0
+fdqc_shadow_decisions_total{decision="block",shadow="block"} 6
+fdqc_shadow_decisions_total{decision="block",shadow="review"} 0
+fdqc_shadow_decisions_total{decision="review",shadow="allow"} 0
+fdqc_shadow_decisions_total{decision="review",shadow="block"} 0
+fdqc_shadow_decisions_total{decision="review",shadow="review"} 0
 # HELP fdqc_alerts_total Alerts raised, by level; what a hold time swallowed is not among them.
 # TYPE fdqc_alerts_total counter
 fdqc_alerts_total{level="critical"} 1

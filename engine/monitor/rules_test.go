@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +20,7 @@ const (
 	rulesFile     = "../../scripts/prometheus/rules.yml"
 	rulesTest     = "../../scripts/prometheus/rules_test.yml"
 	dashboardFile = "../../scripts/grafana/dashboard.json"
+	readme        = "../../README.md"
 )
 
 // promtool runs Prometheus' tool.
@@ -37,8 +39,8 @@ func TestRules(t *testing.T) {
 	promtool(t, "test", "rules", rulesTest)
 }
 
-// TestMetricNamesExist: every metric that rules and dashboard name is one that
-// is exported, and every alert has its tests and its section in the run book.
+// TestMetricNamesExist: every metric that rules, dashboard and README name is one
+// that is exported, and README names all.
 func TestMetricNamesExist(t *testing.T) {
 	m := full(t, newClock())
 	m.Consistency(1)
@@ -62,7 +64,7 @@ func TestMetricNamesExist(t *testing.T) {
 		}
 	}
 	names := regexp.MustCompile(`\bfdqc_[a-z0-9_]+`)
-	for _, file := range []string{rulesFile, rulesTest, dashboardFile} {
+	for _, file := range []string{rulesFile, rulesTest, dashboardFile, readme} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -74,6 +76,11 @@ func TestMetricNamesExist(t *testing.T) {
 		for _, name := range found {
 			if !known[name] {
 				t.Errorf("%s names %s, which is not exported", file, name)
+			}
+		}
+		for _, f := range families {
+			if file == readme && !slices.Contains(found, f.GetName()) {
+				t.Errorf("%s does not name %s", file, f.GetName())
 			}
 		}
 	}

@@ -19,6 +19,17 @@ type State struct {
 	SafeMode      bool
 	HumanApproval bool
 
+	// What waits for a person, and how full the places are where it does, by
+	// number or by bytes, 0 to 1. OldestApproval is when the oldest action that
+	// waits was asked about; zero: none does.
+	Quarantine, Approvals                       int
+	QuarantineUtilization, ApprovalsUtilization float64
+	OldestApproval                              time.Time
+
+	// Shadow counts rows by what was decided and what the shadow policy would
+	// have decided; nil: there is none.
+	Shadow *[decisions][decisions]int64
+
 	DeviceFallbacks   int64
 	DeviceOutOfMemory int64
 
