@@ -131,8 +131,19 @@ type DetectorConfig struct {
 	Sensitivity        float64  `toml:"sensitivity"` // share of clean outcomes that pass all rules
 	OnOutlier          string   `toml:"on_outlier"`  // quarantine, reject or flag
 	QuarantineCapacity int      `toml:"quarantine_capacity"`
-	SourceQuota        int      `toml:"source_quota"`  // outcomes of one source in a window
-	SourceWindow       Duration `toml:"source_window"` // of the quota
+	SourceQuota        int      `toml:"source_quota"`       // outcomes of one source in a window
+	TotalSourceQuota   int      `toml:"total_source_quota"` // of all sources; 0: see totalSourceQuota
+	SourceWindow       Duration `toml:"source_window"`      // of the quotas
+}
+
+// totalSourceQuota is how many outcomes all sources together may send within the
+// window. Unless it is set it is what one side of the memory holds, or what one
+// source may send: copies count four times, so they replace a quarter of a side.
+func (c *Config) totalSourceQuota() int {
+	if c.Detector.TotalSourceQuota == 0 {
+		return max(c.Memory.Capacity, c.Detector.SourceQuota)
+	}
+	return c.Detector.TotalSourceQuota
 }
 
 // EmbeddingConfig says what becomes of text.
@@ -323,6 +334,7 @@ func (c *Config) Validate() error {
 	choice("detector.on_outlier", c.Detector.OnOutlier, OnOutlierQuarantine, OnOutlierReject, OnOutlierFlag)
 	whole("detector.quarantine_capacity", int64(c.Detector.QuarantineCapacity), 1, 100_000)
 	whole("detector.source_quota", int64(c.Detector.SourceQuota), 1, 1_000_000_000)
+	whole("detector.total_source_quota", int64(c.Detector.TotalSourceQuota), 0, 1_000_000_000)
 	if w := time.Duration(c.Detector.SourceWindow); w < time.Second || w > maxWindow {
 		refuse("detector.source_window", "%q is out of range, expected 1s to 720h", w)
 	}

@@ -48,7 +48,8 @@ func (l *loader) tighten(path string) error {
 			}
 			continue
 		}
-		if !stricter(key, now[key], then[key]) && !(isAllowed(key) && allowsLess(&before.Safety, &there.config.Safety)) {
+		if !stricter(key, now[key], then[key]) && !(isAllowed(key) && allowsLess(&before.Safety, &there.config.Safety)) &&
+			!(key == "detector.total_source_quota" && there.config.totalSourceQuota() < before.totalSourceQuota()) {
 			return &ConfigError{Where: where, Key: key, Reason: fmt.Sprintf(
 				"%s does not tighten what is in force (%s, from %s), and a file that was found and not named may do nothing else; name it with --config",
 				proposed[key], values[key], l.origins[key])}

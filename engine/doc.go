@@ -60,7 +60,8 @@
 // Operators' levers go through the tier machine of package policy: after an
 // alarm ([Directory.Alarm]) or a rollback, safe mode holds until an operator
 // takes the steps back. Actions that need a person wait in the directory's queue
-// ([Directory.AskApproval], [Directory.Decide]); nobody in time denies them.
+// ([Directory.AskApproval], [Directory.Decide]); nobody in time denies them, and
+// an approval is for the risk that was seen.
 // Structured actions are checked before they are judged ([Engine.CheckAction]).
 //
 // # What is watched

@@ -29,7 +29,7 @@ func newGatekeeper(ctx context.Context, e *Engine) (*gatekeeper, error) {
 	c := &e.config.Detector
 	settings := detect.DefaultConfig()
 	settings.Mode, settings.Sensitivity, settings.Width = c.Mode, c.Sensitivity, e.config.Safety.WorkspaceDim
-	settings.Quota, settings.Window = c.SourceQuota, c.SourceWindow.Span()
+	settings.Quota, settings.Total, settings.Window = c.SourceQuota, e.config.totalSourceQuota(), c.SourceWindow.Span()
 	detector, err := detect.New(settings, computer{e}, e.directory.now)
 	if err != nil {
 		return nil, err

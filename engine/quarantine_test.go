@@ -264,6 +264,42 @@ func TestARestartGivesNoFreshQuota(t *testing.T) {
 	}
 }
 
+// TestInventedNames sends copies of what is there, each under another name: they
+// replace a quarter of a side in a window, and not more after a restart.
+func TestInventedNames(t *testing.T) {
+	config := onDisk(t)
+	config.Memory.Capacity = 250
+	config.Detector.OnOutlier = engine.OnOutlierReject
+	clock := newClock()
+	e := open(t, config, engine.WithClock(clock.now), engine.WithoutDetector())
+	copies := outcomes(normal(1, 500, 8), 8)
+	record(t, e, copies)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range copies {
+		copies[i].Source = fmt.Sprint("agent-", i)
+	}
+	stored, refused := 0, 0
+	for range 2 {
+		e = open(t, config, engine.WithClock(clock.now))
+		for _, r := range record(t, e, copies) {
+			switch {
+			case r.Result == engine.Stored:
+				stored++
+			case strings.Contains(r.Reason, "all sources together used"):
+				refused++
+			}
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if stored < 40 || stored > 250/4 || refused < 800 {
+		t.Errorf("got %d of 1000 copies stored and %d refused for the quota of all sources, want at most a quarter of a side, 62", stored, refused)
+	}
+}
+
 // TestAResizeForgetsNothing: the anchor that drift is measured from stays.
 func TestAResizeForgetsNothing(t *testing.T) {
 	config := onDisk(t)

@@ -70,7 +70,7 @@ func New(config Config, computer Computer, now func() time.Time) (*Detector, err
 	}
 	d := &Detector{
 		config: config, computer: computer, now: now,
-		quotas: quotas{quota: float64(config.Quota), window: config.Window, sources: map[string]Consumed{}},
+		quotas: quotas{quota: float64(config.Quota), total: float64(config.Total), window: config.Window, sources: map[string]Consumed{}},
 	}
 	for i := range d.sides {
 		d.sides[i] = &side{columns: newColumns(config.Width), sample: newSample(), below: math.MaxUint64}

@@ -15,7 +15,8 @@
 //     same share of clean rows is held whatever their shape and number.
 //   - contradiction: too close to a pattern of the other side, compared with
 //     its own side or with how close clean rows come.
-//   - burst: a source's rows beyond its quota.
+//   - burst: a source's rows beyond its quota, or beyond that of all sources
+//     together, which inventing names does not widen.
 //   - near_copy: adds nothing to a pattern of its side. Only named, and counted
 //     four times against the source's quota.
 //   - drift: lies farther along the way that the mean of the newest rows of its

@@ -74,6 +74,9 @@ func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
 		if used > d.quotas.quota {
 			v.weight = 0
 			add(Burst, used/d.quotas.quota, true, "source %q used %.1f rows (quota: %d in %v)", row.Source, used, d.config.Quota, d.config.Window)
+		} else if all := d.quotas.used(everyone, now) + v.weight; d.config.Total > 0 && all > d.quotas.total {
+			v.weight = 0
+			add(Burst, all/d.quotas.total, true, "all sources together used %.1f rows (quota of all: %d in %v)", all, d.config.Total, d.config.Window)
 		}
 	} else {
 		v.weight = 0

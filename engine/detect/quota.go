@@ -8,12 +8,12 @@ import (
 
 const (
 	// mostSources are told apart. When there are more at once, new ones share
-	// one quota, and nobody's count is lost to a flood of names. Whoever may
-	// invent names has as many quotas until then: what a name is worth is for
-	// whoever writes it into the row.
+	// one quota, and nobody's count is lost to a flood of names.
 	mostSources = 4096
-	// crowd is the source that these are. No hash and no short name is as it.
-	crowd = "\x00"
+	// crowd is the source that these are, everyone what all sources are
+	// together: whoever may invent names has many quotas, and one share of
+	// that one. No key of a name is as they are.
+	crowd, everyone = "\x00", "\x01"
 	// copyWeight is how many rows of a quota a near-copy takes.
 	copyWeight = 4
 	longName   = 64 // bytes from which a name is kept as its hash
@@ -23,7 +23,8 @@ const (
 // rate of a quota a window, which forgets a source without losing anything when
 // it is empty.
 type quotas struct {
-	quota   float64
+	quota   float64 // of a source
+	total   float64 // of everyone
 	window  time.Duration
 	sources map[string]Consumed
 	swept   time.Time // when empty ones were last dropped
@@ -31,7 +32,7 @@ type quotas struct {
 
 // key is the source whose quota a name uses.
 func (q *quotas) key(name string, now time.Time) string {
-	if len(name) >= longName {
+	if len(name) >= longName || name < " " {
 		sum := sha256.Sum256([]byte(name))
 		name = hex.EncodeToString(sum[:])
 	}
@@ -52,12 +53,20 @@ func (q *quotas) key(name string, now time.Time) string {
 	return crowd
 }
 
+// of is the quota of a source.
+func (q *quotas) of(key string) float64 {
+	if key == everyone {
+		return q.total
+	}
+	return q.quota
+}
+
 // used is how many rows of its quota a source has in use.
 func (q *quotas) used(key string, now time.Time) float64 {
 	c := q.sources[key]
 	// A clock that was put back gives nothing.
 	past := max(0, now.Sub(c.At).Seconds())
-	return max(0, c.Rows-past*q.quota/q.window.Seconds())
+	return max(0, c.Rows-past*q.of(key)/q.window.Seconds())
 }
 
 // use adds rows; a full quota is no fuller for what came in spite of it.
@@ -65,5 +74,5 @@ func (q *quotas) use(key string, rows float64, now time.Time) {
 	if c := q.sources[key]; now.Before(c.At) {
 		now = c.At
 	}
-	q.sources[key] = Consumed{Rows: min(q.quota, q.used(key, now)+rows), At: now}
+	q.sources[key] = Consumed{Rows: min(q.of(key), q.used(key, now)+rows), At: now}
 }

@@ -289,6 +289,71 @@ func TestQuota(t *testing.T) {
 	}
 }
 
+// TestQuotaOfAllSources: invented names share one quota, over restarts too; ten
+// honest sources that use up their own pass.
+func TestQuotaOfAllSources(t *testing.T) {
+	config := DefaultConfig()
+	config.Quota, config.Total = 20, 200
+	m, safe, _, at := blobs(t, config, 200, 100_000)
+	restart := func() {
+		state := m.d.State()
+		m.d = detector(t, m.d.config, naive{}, at)
+		if err := m.d.Restore(state); err != nil {
+			t.Fatal(err)
+		}
+		m.fill(nil, nil)
+	}
+	bring := func(name func(int) string, count int) (held int) {
+		for i := range count {
+			found := m.record([]outcome{{safe.row(), true, name(i)}}, 1, false)[0]
+			for _, f := range found {
+				if f.Rule == Burst {
+					held++
+					if !strings.Contains(f.Reason, "all sources together") || !strings.Contains(f.Reason, "200 in 1h0m0s") {
+						t.Fatalf("got %q, want the quota of all named", f.Reason)
+					}
+				}
+			}
+			if i == count/2 {
+				restart()
+			}
+		}
+		return held
+	}
+	if held := bring(func(i int) string { return fmt.Sprint("honest", i%10) }, 200); held != 0 {
+		t.Errorf("ten sources of twenty rows each: got %d held, want none", held)
+	}
+	if held := bring(func(i int) string { return fmt.Sprint("invented", i) }, 60); held != 60 {
+		t.Errorf("the quota is used up: got %d of 60 held, want all", held)
+	}
+	if held := bring(func(int) string { return "" }, 50); held != 0 {
+		t.Errorf("the operator: got %d held, want none", held)
+	}
+	at.at = at.at.Add(6 * time.Minute) // a tenth of the window
+	if held := bring(func(i int) string { return fmt.Sprint("\x01", i) }, 40); held != 20 {
+		t.Errorf("a tenth of the window later: got %d of 40 held, want 20", held)
+	}
+	at.at = at.at.Add(2 * time.Hour)
+	if held := bring(func(i int) string { return fmt.Sprint("more", i) }, 300); held != 100 {
+		t.Errorf("a new window: got %d of 300 held, want 100", held)
+	}
+	// What a rollback takes back is not used.
+	at.at = at.at.Add(2 * time.Hour)
+	before := m.d.State()
+	var flood []outcome
+	for i := range 50 {
+		flood = append(flood, outcome{safe.row(), true, fmt.Sprint("undone", i)})
+	}
+	m.dry(flood)
+	if got := m.d.State(); !reflect.DeepEqual(got.Sources, before.Sources) {
+		t.Errorf("after a rollback: got %v, want %v", got.Sources, before.Sources)
+	}
+	m.d.quotas.total, m.d.config.Total = 0, 0
+	if held := bring(func(i int) string { return fmt.Sprint("free", i) }, 300); held != 0 {
+		t.Errorf("without a quota of all: got %d held, want none", held)
+	}
+}
+
 func btoi(b bool) int {
 	if b {
 		return 1
@@ -339,7 +404,7 @@ func TestState(t *testing.T) {
 	m, safe, unsafe, at := blobs(t, config, 150, 180)
 	m.record(stream(rand.New(rand.NewPCG(9, 10)), safe, unsafe, 200), 50, false)
 	state := m.d.State()
-	if state.Sides[0].Held.Outlier == 0 || state.Sides[0].Anchor == nil || len(state.Sources) != 2 {
+	if state.Sides[0].Held.Outlier == 0 || state.Sides[0].Anchor == nil || len(state.Sources) != 3 {
 		t.Fatalf("got %+v, want something to keep", state)
 	}
 	again := detector(t, m.d.config, naive{}, at)
@@ -372,7 +437,7 @@ func TestState(t *testing.T) {
 		"held not numbers": func(s *State) { s.Sides[0].Held.Outlier = math.NaN() },
 		"used":             func(s *State) { s.Sources["a"] = Consumed{Rows: math.NaN()} },
 		"sources": func(s *State) {
-			for i := range mostSources + 2 {
+			for i := range mostSources + 3 {
 				s.Sources[fmt.Sprint(i)] = Consumed{}
 			}
 		},
@@ -464,6 +529,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"certainty":   func(c *Config) { c.Sensitivity = 1 },
 		"width":       func(c *Config) { c.Width = 1 },
 		"quota":       func(c *Config) { c.Quota = -1 },
+		"total":       func(c *Config) { c.Total = -1 },
 		"window":      func(c *Config) { c.Window = 0 },
 	} {
 		bad := DefaultConfig()

@@ -91,8 +91,8 @@ func (d *Detector) Restore(state State) error {
 				sideName(i), a.Count, len(a.Mean), d.config.Width)
 		}
 	}
-	if len(state.Sources) > mostSources+1 {
-		return fmt.Errorf("detector: state: %d sources, expected at most %d", len(state.Sources), mostSources+1)
+	if len(state.Sources) > mostSources+2 {
+		return fmt.Errorf("detector: state: %d sources, expected at most %d", len(state.Sources), mostSources+2)
 	}
 	for name, c := range state.Sources {
 		if !(c.Rows >= 0) {

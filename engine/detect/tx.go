@@ -200,17 +200,18 @@ func (tx *Tx) Release(safe bool, rules ...Rule) {
 	}
 }
 
-// use counts against a source's quota.
+// use counts against a source's quota, and that of all sources.
 func (tx *Tx) use(source string, weight float64) {
 	if source == "" || weight == 0 {
 		return
 	}
 	now := tx.d.now()
 	q := &tx.d.quotas
-	key := q.key(source, now)
-	used, had := q.sources[key]
-	tx.sources = append(tx.sources, usedBefore{key, used, had})
-	q.use(key, weight, now)
+	for _, key := range []string{q.key(source, now), everyone} {
+		used, had := q.sources[key]
+		tx.sources = append(tx.sources, usedBefore{key, used, had})
+		q.use(key, weight, now)
+	}
 }
 
 // Evicted says that a pattern left the memory; values are at least [Width].
