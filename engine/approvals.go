@@ -185,7 +185,8 @@ func (a *Ask) key() string {
 // covers says whether what was said to an approval, or will be, goes for
 // another ask of the same action as well. A denial always does. Else nothing may
 // speak against the action that did not before, and its risk may not have grown
-// by more than the margin, nor beyond the level that alerts.
+// by more than the margin, nor beyond the level that alerts. An approval of
+// before flags were kept covers none.
 func (a *Approval) covers(ask *Ask, alerts float64) bool {
 	switch a.State {
 	case Denied, Expired:
