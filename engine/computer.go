@@ -27,6 +27,12 @@ func (c computer) DetectorDistances(ctx context.Context, n int, location, factor
 	})
 }
 
+func (c computer) DetectorNearest(ctx context.Context, n int, rows, others []float32, out []float64) error {
+	return c.compute(ctx, func(on torch.Device) error {
+		return c.engine.library.DetectorNearest(ctx, on, n, rows, others, out)
+	})
+}
+
 // compute runs what uses the device; once more on the CPU where the device is
 // lost over it and any will do.
 func (c computer) compute(ctx context.Context, run func(torch.Device) error) error {

@@ -216,9 +216,8 @@ func (g *gatekeeper) prepare(ctx context.Context, outcomes []Outcome, rows []flo
 			r.NearestSame, r.NearestOther = unsafe, safe
 		}
 	}
-	var err error
-	j.batch, err = g.tx.Prepare(ctx, list)
-	return j, err
+	j.batch = g.tx.Prepare(list)
+	return j, nil
 }
 
 // nearest finds the nearest patterns of rows, [len(out), n].

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -29,6 +30,48 @@ func BenchmarkRecord(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkRecordLooking records kinds of rows into a full memory of no folder,
+// with the detector and without: what looking costs.
+func BenchmarkRecordLooking(b *testing.B) {
+	for _, c := range []struct{ n, capacity, batch int }{
+		{8, 1000, 1}, {8, 1000, 1024}, {8, 1000, engine.MaxBatch}, {8, 100_000, 1024}, {8, 100_000, engine.MaxBatch},
+		{384, 1000, 1}, {384, 1000, 1024}, {384, 10_000, 1024},
+	} {
+		all := clustered(c.n, engine.MaxBatch)
+		for _, looks := range []bool{true, false} {
+			b.Run(fmt.Sprintf("n=%d/capacity=%d/batch=%d/detector=%v", c.n, c.capacity, c.batch, looks), func(b *testing.B) {
+				config, options := inMemory(c.n), []engine.Option{engine.InMemory()}
+				if config.Memory.Capacity = c.capacity; !looks {
+					options = append(options, engine.WithoutDetector())
+				}
+				e := open(b, config, options...)
+				for from := 0; from < 2*c.capacity; from += len(all) {
+					record(b, e, all[:min(len(all), 2*c.capacity-from)])
+				}
+				at := 0
+				for b.Loop() {
+					record(b, e, all[at:at+c.batch])
+					at = (at + c.batch) % (len(all) - c.batch + 1)
+				}
+				b.ReportMetric(float64(c.batch)*float64(b.N)/b.Elapsed().Seconds(), "outcomes/s")
+			})
+		}
+	}
+}
+
+// clustered are outcomes of 16 kinds of action, 8 of them safe, of about unit length.
+func clustered(width, count int) []engine.Outcome {
+	rows, centers := normal(1, count, width), normal(2, 16, width)
+	scale := float32(1 / math.Sqrt(float64(width)))
+	all := outcomes(rows, width)
+	for i := range all {
+		for j := range all[i].Embedding {
+			all[i].Embedding[j] = scale * (centers[i%16*width+j] + all[i].Embedding[j]/2)
+		}
+	}
+	return all
 }
 
 // BenchmarkRecordAtOnce is 64 callers of one outcome each, which share syncs.

@@ -43,6 +43,7 @@ constexpr fdqc_table kTable = {
     api::states_copy,
     api::detector_fit,
     api::detector_distances,
+    api::detector_nearest,
 };
 
 static_assert(sizeof(fdqc_verdict) == 64, "a verdict is 64 bytes");

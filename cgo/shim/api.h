@@ -51,6 +51,9 @@ fdqc_status* detector_distances(int32_t device, int32_t n,
                                 const double* location, const double* factor,
                                 int64_t count, const float* rows,
                                 double* out) noexcept;
+fdqc_status* detector_nearest(int32_t device, int32_t n, int64_t count,
+                              const float* rows, int64_t other_count,
+                              const float* others, double* out) noexcept;
 
 // Both in batch.cc.
 fdqc_status* project(const fdqc_batch* batch, float* out,

@@ -9,12 +9,14 @@
 #include <ATen/ops/linalg_cholesky_ex.h>
 #include <ATen/ops/linalg_solve_triangular.h>
 #include <ATen/ops/median.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "api.h"
+#include "cpu_detector.h"
 #include "device.h"
 #include "host.h"
 #include "status.h"
@@ -25,6 +27,8 @@ namespace {
 constexpr int64_t kMostRows = 65536;
 // Rows at once: of distances from a fit, and of distances between rows.
 constexpr int64_t kTileRows = 4096, kPairRows = 256;
+// Columns at once of a matrix of which the lower half is wanted.
+constexpr int64_t kPart = 96;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Runs a body on a place, which may be the host.
@@ -61,9 +65,32 @@ at::Tensor lower_factor(const at::Tensor& covariance) {
   return lower;
 }
 
-// ||factor row||^2 for each of centred rows, [count].
+// ||factor row||^2 for each of centred rows, [count]; the factor is lower.
 at::Tensor squares(const at::Tensor& centred, const at::Tensor& factor) {
-  return centred.mm(factor.t()).square().sum(1);
+  const int64_t n = factor.size(0);
+  at::Tensor sum = at::zeros({centred.size(0)}, centred.options());
+  for (int64_t first = 0; first < n; first += kPart) {
+    const int64_t some = std::min(kPart, n - first), end = first + some;
+    const at::Tensor part =
+        factor.narrow(0, first, some).narrow(1, 0, end).t();
+    sum += centred.narrow(1, 0, end).mm(part).square_().sum(1);
+  }
+  return sum;
+}
+
+// rows' rows, [n, n].
+at::Tensor gram(const at::Tensor& rows) {
+  const int64_t n = rows.size(1);
+  at::Tensor out = at::empty({n, n}, rows.options());
+  for (int64_t first = 0; first < n; first += kPart) {
+    const int64_t some = std::min(kPart, n - first), end = first + some;
+    const at::Tensor part = rows.narrow(1, first, some)
+                                .t()
+                                .mm(rows.narrow(1, 0, end));
+    out.narrow(0, first, some).narrow(1, 0, end).copy_(part);
+    out.narrow(1, first, some).narrow(0, 0, end).copy_(part.t());
+  }
+  return out;
 }
 
 struct Fit {
@@ -73,6 +100,8 @@ struct Fit {
   double trace, trace_square;
 };
 
+// Of rows, about the median of each column, [n].
+//
 // Location and covariance are those of the three quarters of the rows that lie
 // nearest to the median of each column (as many as Rousseeuw and Van Driessen,
 // "A fast algorithm for the minimum covariance determinant estimator", 1999,
@@ -89,10 +118,9 @@ struct Fit {
 //   B = (1-rho) h/(h-1) S + rho F I,   g = (1-rho) h/(h-1)^2,
 // and by Sherman and Morrison its squared distance is
 //   (h/(h-1))^2 q / (1 - g q),   q = d' B^-1 d.
-Fit fit(const at::Tensor& rows) {
+Fit fit(const at::Tensor& rows, const at::Tensor& center) {
   const int64_t count = rows.size(0), n = rows.size(1);
-  const auto center = std::get<0>(at::median(rows, 0));
-  const at::Tensor far = (rows - center).square().sum(1);
+  const at::Tensor far = (rows - center).square_().sum(1);
   const int64_t least = std::max<int64_t>(2, (3 * count + 3) / 4);
   const at::Tensor is_kept = far <= std::get<0>(at::kthvalue(far, least));
   const at::Tensor kept = is_kept.nonzero().squeeze(1);
@@ -101,8 +129,8 @@ Fit fit(const at::Tensor& rows) {
   const double p = static_cast<double>(n);
   at::Tensor near = rows.index_select(0, kept);
   const at::Tensor location = near.mean(0);
-  near = near - location;
-  const at::Tensor sample = near.t().mm(near) / h;
+  near.sub_(location);
+  const at::Tensor sample = gram(near).div_(h);
   const double trace = sample.trace().item<double>();
   const double square = sample.square().sum().item<double>();
   // The fit of rows that are all the same measures plain distance.
@@ -121,7 +149,7 @@ Fit fit(const at::Tensor& rows) {
       lower_factor(sample * ((1 - rho) * more) + target);
   const at::Tensor q =
       at::linalg_solve_triangular(without, near.t(), /*upper=*/false)
-          .square()
+          .square_()
           .sum(0);
   at::Tensor left = at::empty({count}, rows.options());
   // 1 - g q is positive but for rounding.
@@ -130,6 +158,16 @@ Fit fit(const at::Tensor& rows) {
       0, rest, squares(rows.index_select(0, rest) - location, factor));
   return {location, factor, left.sqrt(), trace,
           covariance.square().sum().item<double>()};
+}
+
+// The lower median of each column of rows, which `from` has as well, [n].
+at::Tensor medians(const at::Tensor& rows, const float* from,
+                   const Place& place) {
+  if (!place.host()) return std::get<0>(at::median(rows, 0));
+  at::Tensor out = at::empty({rows.size(1)}, rows.options());
+  cpu::medians(rows.size(1), rows.size(0), from,
+               out.mutable_data_ptr<double>());
+  return out;
 }
 
 // The distance of each of the first `queries` rows to the nearest of others,
@@ -178,9 +216,16 @@ fdqc_status* detector_fit(int32_t device, int32_t n, int64_t count,
     require((same != nullptr && other != nullptr) || queries == 0,
             "fit: same or other is NULL");
     const Place place = place_of(device);
+    if (place.host() && n <= cpu::kNarrow && queries == 0) {
+      const auto [trace, square] =
+          cpu::fit(n, count, rows, location, factor, left);
+      moments[0] = trace;
+      moments[1] = square;
+      return;
+    }
     at_place(place, [&] {
       const at::Tensor all = doubles_in(rows, count, n, place);
-      const Fit fitted = fit(all);
+      const Fit fitted = fit(all, medians(all, rows, place));
       if (queries > 0) {
         // About the location, so that no large mean takes part in products.
         const at::Tensor near = all - fitted.location;
@@ -213,6 +258,9 @@ fdqc_status* detector_distances(int32_t device, int32_t n,
     require(rows != nullptr, "distances: rows is NULL");
     require(out != nullptr, "distances: out is NULL");
     const Place place = place_of(device);
+    if (place.host() && (n <= cpu::kNarrow || count <= cpu::kFewRows)) {
+      return cpu::distances(n, location, factor, count, rows, out);
+    }
     at_place(place, [&] {
       const at::Tensor center = doubles_in(location, {n}, place);
       const at::Tensor inverse = doubles_in(factor, {n, n}, place);
@@ -222,6 +270,30 @@ fdqc_status* detector_distances(int32_t device, int32_t n,
             doubles_in(rows + first * n, some, n, place) - center;
         doubles_out(squares(centred, inverse).sqrt(), out + first);
       }
+    });
+  });
+}
+
+fdqc_status* detector_nearest(int32_t device, int32_t n, int64_t count,
+                              const float* rows, int64_t other_count,
+                              const float* others, double* out) noexcept {
+  return guard([&] {
+    require_workspace(n);
+    require(count >= 1 && count <= kMostRows, "nearest: ", count,
+            " rows, expected 1 to ", kMostRows);
+    require(other_count >= 0 && other_count <= kMostRows, "nearest: ",
+            other_count, " other rows, expected 0 to ", kMostRows);
+    require(rows != nullptr, "nearest: rows is NULL");
+    require(others != nullptr || other_count == 0, "nearest: others is NULL");
+    require(out != nullptr, "nearest: out is NULL");
+    const Place place = place_of(device);
+    if (place.host()) {
+      return cpu::nearest(n, count, rows, other_count, others, out);
+    }
+    at_place(place, [&] {
+      const at::Tensor all = doubles_in(rows, count, n, place);
+      const at::Tensor against = doubles_in(others, other_count, n, place);
+      doubles_out(nearest(all, count, against, false), out);
     });
   });
 }

@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Raised by one with every incompatible change of this header. */
-#define FDQC_ABI_VERSION 4u
+#define FDQC_ABI_VERSION 5u
 
 /* ---- status ---- */
 
@@ -246,6 +246,10 @@ typedef struct fdqc_table {
   /* The distances [count] of rows [count, n] from such a fit: the length of
    * factor * (row - location). */
   fdqc_status *(*detector_distances)(int32_t device, int32_t n, const double *location, const double *factor, int64_t count, const float *rows, double *out);
+  /* The distance of each of rows [count, n], 1 to 65536 of them, to the nearest
+   * of others [other_count, n] (out, [count]), in float64; +infinity where
+   * there is none. */
+  fdqc_status *(*detector_nearest)(int32_t device, int32_t n, int64_t count, const float *rows, int64_t other_count, const float *others, double *out);
 } fdqc_table;
 
 #if defined(__GNUC__)

@@ -123,6 +123,11 @@ static fdqc_status *detector_distances(const fdqc_table *t, int32_t device, int3
                                        const double *factor, int64_t count, const float *rows, double *out) {
   return t->detector_distances(device, n, location, factor, count, rows, out);
 }
+
+static fdqc_status *detector_nearest(const fdqc_table *t, int32_t device, int32_t n, int64_t count, const float *rows,
+                                     int64_t other_count, const float *others, double *out) {
+  return t->detector_nearest(device, n, count, rows, other_count, others, out);
+}
 static int has_fault_arm(const fdqc_table *t) { return t->fault_arm != 0; }
 
 #endif

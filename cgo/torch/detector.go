@@ -59,6 +59,25 @@ func (l *Library) DetectorDistances(ctx context.Context, device Device, n int, l
 	return l.takeError(op, C.detector_distances(l.table, C.int32_t(device), C.int32_t(n), doubles(location), doubles(factor), C.int64_t(len(out)), floats(rows), doubles(out)))
 }
 
+// DetectorNearest writes the distance of each of rows ([len(out), n], 1 to
+// [MaxBatch] of them, finite) to the nearest of others ([at most MaxBatch, n]),
+// in float64; +Inf where there is none.
+func (l *Library) DetectorNearest(ctx context.Context, device Device, n int, rows, others []float32, out []float64) error {
+	const op = "detector_nearest"
+	if err := checkPlace(op, device, n); err != nil {
+		return err
+	}
+	against := len(others) / n
+	if len(rows) != len(out)*n || len(others) != against*n || len(out) < 1 || max(len(out), against) > MaxBatch {
+		return invalidf(op, "%d numbers of %d rows and %d of others, expected rows of %d, at least 1 and at most %d", len(rows), len(out), len(others), n, MaxBatch)
+	}
+	if err := l.enter(ctx, op); err != nil {
+		return err
+	}
+	defer l.leave()
+	return l.takeError(op, C.detector_nearest(l.table, C.int32_t(device), C.int32_t(n), C.int64_t(len(out)), floats(rows), C.int64_t(against), floats(others), doubles(out)))
+}
+
 // doubles is the address of a slice for the length of one call.
 func doubles(values []float64) *C.double {
 	return (*C.double)(unsafe.Pointer(unsafe.SliceData(values)))

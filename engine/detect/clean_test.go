@@ -55,10 +55,7 @@ func (m *memory) judgeOnly(to *counts, outcomes []outcome) {
 	for i, o := range outcomes {
 		rows[i] = m.asRow(o)
 	}
-	b, err := tx.Prepare(m.t.Context(), rows)
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	b := tx.Prepare(rows)
 	for i, o := range outcomes {
 		findings, err := b.Judge(m.t.Context(), i)
 		if err != nil {
@@ -320,10 +317,7 @@ func TestLimitsFollowAGrowingMemory(t *testing.T) {
 			}
 		}
 		tx := d.Begin()
-		b, err := tx.Prepare(t.Context(), rows)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := tx.Prepare(rows)
 		var got counts
 		for i := range rows {
 			findings, err := b.Judge(t.Context(), i)

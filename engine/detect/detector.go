@@ -36,6 +36,9 @@ type Computer interface {
 	DetectorFit(ctx context.Context, n int, rows, others []float32, location, factor, left, same, other []float64) (trace, traceSquare float64, err error)
 	// DetectorDistances writes the distances of rows ([len(out), n]) from a fit.
 	DetectorDistances(ctx context.Context, n int, location, factor []float64, rows []float32, out []float64) error
+	// DetectorNearest writes the distance of each of rows ([len(out), n]) to the
+	// nearest of others ([at least 1, n]). Of both there are at most 65,536.
+	DetectorNearest(ctx context.Context, n int, rows, others []float32, out []float64) error
 }
 
 // Detector judges the rows that are to enter one memory.
@@ -122,8 +125,11 @@ func (d *Detector) due(which int) bool {
 	if s.columns.count < d.config.least() {
 		return false
 	}
-	return s.fit == nil || max(s.added, s.evicted) >= max(8, s.fit.count/4) || !d.limited(which)
+	return s.fit == nil || max(s.added, s.evicted) >= s.most() || !d.limited(which)
 }
+
+// most is how many rows of a side come or go before it is fitted again.
+func (s *side) most() int { return max(8, s.fit.count/4) }
 
 // refit fits a side that has rows enough.
 func (d *Detector) refit(ctx context.Context, which int) error {

@@ -42,7 +42,7 @@
 // Rows are read during the call or kept as copies. A [Tx] follows one
 // transaction of the memory; one lives at a time, and the caller sees to that:
 // a Detector is used by one goroutine at a time. After Rollback everything is
-// as before Begin. Only Load, Prepare, Judge and Refit reach the Computer;
+// as before Begin. Only Load, Judge and Refit reach the Computer;
 // their context ends the waiting for it. What they answer as error is the
 // Computer's; a row that could not be judged must not be stored.
 package detect

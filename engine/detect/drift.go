@@ -2,7 +2,6 @@ package detect
 
 import (
 	"math"
-	"slices"
 )
 
 const (
@@ -27,10 +26,6 @@ type window struct {
 type windowRow struct {
 	values []float32
 	source string // "" also after a restart
-}
-
-func (w *window) clone() window {
-	return window{slices.Clone(w.rows), w.next, slices.Clone(w.sum)}
 }
 
 func (w *window) push(r windowRow) {

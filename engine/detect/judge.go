@@ -3,7 +3,6 @@ package detect
 import (
 	"context"
 	"fmt"
-	"math"
 )
 
 // mostScore stands for a value whose limit is 0, so that scores are numbers.
@@ -32,10 +31,13 @@ func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
 		}
 	}
 	s := d.sides[which]
-	if b.fits[which] != s.fit {
+	if b.fits[which] != s.fit || i >= b.measured[which] {
 		if err := b.measure(ctx, which, i); err != nil {
 			return nil, err
 		}
+	}
+	if err := b.compare(ctx, i); err != nil {
+		return nil, err
 	}
 	v := &b.verdicts[i]
 	*v = verdict{weight: 1}
@@ -47,7 +49,7 @@ func (b *Batch) Judge(ctx context.Context, i int) ([]Finding, error) {
 		v.held.Outlier = 1
 		add(Outlier, score(distance, limit), true, distanceReason, sideName(which), distance, limit)
 	}
-	same, other := b.nearest(row)
+	same, other := b.nearest(i)
 	limits := s.limits
 	if limits == nil {
 		limits = noLimits
@@ -112,21 +114,4 @@ func (b *Batch) outlier(i int) (distance, limit float64, ok bool) {
 		return 0, 0, false
 	}
 	return b.distance[i], s.fit.limit, true
-}
-
-// nearest is the distance to the nearest pattern of the row's own and of the
-// other side, with those of this transaction. The other side is looked at only
-// as far as it may contradict; an equal row does always.
-func (b *Batch) nearest(row *Row) (same, other float64) {
-	which := row.side()
-	limits := b.tx.d.sides[which].limits
-	if limits == nil {
-		limits = noLimits
-	}
-	same = min(row.NearestSame, b.tx.near[which].nearest(row.Values, row.NearestSame))
-	radius := max(limits.Close, math.SmallestNonzeroFloat32)
-	if !math.IsInf(limits.Ratio, 1) {
-		radius = max(radius, same/limits.Ratio)
-	}
-	return same, min(row.NearestOther, b.tx.near[1-which].nearest(row.Values, min(radius, row.NearestOther)))
 }

@@ -23,6 +23,10 @@ func (c native) DetectorDistances(ctx context.Context, n int, location, factor [
 	return c.Library.DetectorDistances(ctx, torch.CPU, n, location, factor, rows, out)
 }
 
+func (c native) DetectorNearest(ctx context.Context, n int, rows, others []float32, out []float64) error {
+	return c.Library.DetectorNearest(ctx, torch.CPU, n, rows, others, out)
+}
+
 var opened = sync.OnceValues(func() (*torch.Library, error) { return torch.Open(torch.Options{Threads: 1}) })
 
 func shim(t testing.TB) native {
@@ -129,10 +133,7 @@ func (m *memory) record(outcomes []outcome, batch int, flag bool) [][]Finding {
 		for i, o := range some {
 			rows[i] = at.asRow(o)
 		}
-		b, err := tx.Prepare(m.t.Context(), rows)
-		if err != nil {
-			m.t.Fatalf("prepare: %v", err)
-		}
+		b := tx.Prepare(rows)
 		for i := range rows {
 			findings, err := b.Judge(m.t.Context(), i)
 			if err != nil {

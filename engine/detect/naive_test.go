@@ -121,6 +121,16 @@ func (naive) DetectorDistances(_ context.Context, n int, location, factor []floa
 	return nil
 }
 
+func (naive) DetectorNearest(_ context.Context, n int, rows, others []float32, out []float64) error {
+	for i, row := range matrix(rows, n) {
+		out[i] = math.Inf(1)
+		for _, other := range matrix(others, n) {
+			out[i] = min(out[i], math.Sqrt(square(row, other)))
+		}
+	}
+	return nil
+}
+
 func matrix(flat []float32, n int) [][]float64 {
 	out := make([][]float64, len(flat)/n)
 	for i := range out {

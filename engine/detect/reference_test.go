@@ -85,10 +85,7 @@ func TestReferenceAnswersAsTheKit(t *testing.T) {
 		if outlier != want.IsOutlier || math.Abs(score-want.AnomalyScore) > 1e-4 || reason != want.Reason {
 			t.Errorf("pattern %d: got %v, %v, %q, want %v, %v, %q", i, outlier, score, reason, want.IsOutlier, want.AnomalyScore, want.Reason)
 		}
-		b, err := tx.Prepare(t.Context(), []Row{{Values: want.Pattern, Safe: want.IsSafe, NearestSame: 1, NearestOther: 1}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := tx.Prepare([]Row{{Values: want.Pattern, Safe: want.IsSafe, NearestSame: 1, NearestOther: 1}})
 		findings, err := b.Judge(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)

@@ -94,10 +94,7 @@ func (m *memory) dry(outcomes []outcome) [][]Finding {
 	for i, o := range outcomes {
 		rows[i] = m.asRow(o)
 	}
-	b, err := tx.Prepare(m.t.Context(), rows)
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	b := tx.Prepare(rows)
 	var all [][]Finding
 	for i := range rows {
 		findings, err := b.Judge(m.t.Context(), i)
@@ -190,10 +187,7 @@ func TestRollbackLeavesEverythingAsBefore(t *testing.T) {
 		for _, o := range stream(random, safe, unsafe, 300) {
 			rows = append(rows, Row{Values: o.row, Safe: o.safe, Source: fmt.Sprint(o.source, "x"), NearestSame: 1, NearestOther: 1})
 		}
-		b, err := tx.Prepare(t.Context(), rows)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := tx.Prepare(rows)
 		for i := range rows {
 			if _, err := b.Judge(t.Context(), i); err != nil {
 				t.Fatal(err)
@@ -485,10 +479,7 @@ func TestAComputerThatFails(t *testing.T) {
 	try := func() error {
 		tx := m.d.Begin()
 		defer tx.Rollback()
-		b, err := tx.Prepare(t.Context(), rows)
-		if err != nil {
-			return err
-		}
+		b := tx.Prepare(rows)
 		for i := range rows { // a fit is due on the way
 			if _, err := b.Judge(t.Context(), i); err != nil {
 				return err

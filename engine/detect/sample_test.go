@@ -59,43 +59,77 @@ func TestSampleOfALargeMemory(t *testing.T) {
 	}
 }
 
+// Whatever the split into batches is, a row finds the nearest of what the
+// transaction stored before it; rows that left the memory again may count or not.
 func TestNearestOfATransaction(t *testing.T) {
-	random := rand.New(rand.NewPCG(2, 2))
-	for _, n := range []int{2, 20, 40} {
-		index := near{column: 1}
-		var rows []pattern
-		row := func() []float32 {
-			out := make([]float32, n)
-			for j := range out {
-				out[j] = float32(random.IntN(20)) // many equal keys
-			}
-			return out
-		}
-		for step := range 3000 {
-			if len(rows) > 0 && random.IntN(4) == 0 {
-				i := random.IntN(len(rows))
-				index.remove(rows[i].id, rows[i].row)
-				rows[i] = rows[len(rows)-1]
-				rows = rows[:len(rows)-1]
-			} else {
-				p := pattern{int64(step), row()}
-				index.insert(p.id, p.row)
-				rows = append(rows, p)
-			}
-			if step%7 != 0 {
-				continue
-			}
-			probe := row()
-			bound := []float64{0, 1e-9, 3, 30, math.Inf(1)}[random.IntN(5)]
-			want := math.Inf(1)
+	for _, c := range []struct {
+		n, batch, leave int // one of so many leaves
+	}{{2, 1, 0}, {3, 1, 3}, {2, leafRows, 0}, {8, leafRows + 1, 0}, {4, 1000, 0}, {4, 1000, 3}, {20, 777, 2}} {
+		random := rand.New(rand.NewPCG(uint64(c.batch), uint64(c.n)))
+		config := DefaultConfig()
+		config.Width = c.n
+		tx := detector(t, config, naive{}, newClock()).Begin()
+		var all, left [2][]pattern
+		least := func(rows []pattern, row []float32) float64 {
+			best := math.Inf(1)
 			for _, p := range rows {
-				if d := math.Sqrt(squareWithin(probe, p.row, math.Inf(1))); d < bound {
-					want = min(want, d)
+				best = min(best, squareWithin(row, p.row, math.Inf(1)))
+			}
+			return math.Sqrt(best)
+		}
+		for id := int64(1); id < 1200; {
+			rows := make([]Row, c.batch)
+			for i := range rows {
+				rows[i] = Row{Values: make([]float32, c.n), Safe: random.IntN(3) > 0, NearestSame: math.Inf(1), NearestOther: math.Inf(1)}
+				for j := range rows[i].Values {
+					rows[i].Values[j] = float32(random.IntN(30))
 				}
 			}
-			if got := index.nearest(probe, bound); got != want {
-				t.Fatalf("n %d, step %d, %d rows, bound %v: got %v, want %v", n, step, len(rows), bound, got, want)
+			b := tx.Prepare(rows)
+			for i := range rows {
+				row, which := rows[i].Values, rows[i].side()
+				if err := b.compare(t.Context(), i); err != nil {
+					t.Fatal(err)
+				}
+				for k, got := range []float64{
+					min(b.same[i], tx.near[which].nearest(row, b.plain[which], math.Inf(1))),
+					min(b.other[i], tx.near[1-which].nearest(row, b.plain[1-which], math.Inf(1))),
+				} {
+					of := which ^ k
+					if low, high := least(all[of], row), least(left[of], row); got < low || got > high {
+						t.Fatalf("%+v, after %d, row %d, side %d: got %v, want %v to %v", c, id, i, of, got, low, high)
+					}
+				}
+				if random.IntN(4) == 0 {
+					continue
+				}
+				p := pattern{id, row}
+				b.Store(i, id)
+				all[which], left[which] = append(all[which], p), append(left[which], p)
+				if k := random.IntN(len(left[which])); c.leave > 0 && id%int64(c.leave) == 0 {
+					tx.Evicted(which == 0, left[which][k].id, left[which][k].row)
+					left[which] = append(left[which][:k:k], left[which][k+1:]...)
+				}
+				id++
 			}
+		}
+	}
+}
+
+// Rows are looked for among those that are nearer than a bound.
+func TestNearestWithinABound(t *testing.T) {
+	s := near{}
+	for i, x := range []float32{5, 3, 4} {
+		s.add(int64(i), []float32{x, 0})
+	}
+	s.remove(1, 2)
+	for _, c := range []struct {
+		from  int
+		bound float64
+		want  float64
+	}{{0, math.Inf(1), 4}, {0, 4.5, 4}, {0, 4, math.Inf(1)}, {0, 0, math.Inf(1)}, {3, math.Inf(1), math.Inf(1)}} {
+		if got := s.nearest([]float32{0, 0}, c.from, c.bound); got != c.want {
+			t.Errorf("from %d, bound %v: got %v, want %v", c.from, c.bound, got, c.want)
 		}
 	}
 }

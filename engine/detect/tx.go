@@ -9,22 +9,22 @@ import (
 type Tx struct {
 	d       *Detector
 	before  [2]side // as Begin found them
-	owned   [2]bool // columns and window are copies
-	undo    []undo  // of the samples, oldest first
+	owned   [2]bool // sums are copies
+	undo    []undo  // of samples and windows, oldest first
 	sources []usedBefore
 	near    [2]near // rows stored since Begin
-	column  bool    // near has its column
-	from    int64   // first id that was stored; 0: none
 	done    bool
 }
 
-// undo takes back one change of a sample.
+// undo takes back one change of a sample or of a window's rows.
 type undo struct {
 	which  int
 	kind   undoKind
 	row    sampled // removed
 	at     int     // from here
 	sample sample  // before it was thinned
+	window []windowRow
+	old    windowRow // of window at
 }
 
 type undoKind uint8
@@ -33,6 +33,7 @@ const (
 	undoAdd undoKind = iota
 	undoRemove
 	undoThin
+	undoWindow
 )
 
 // usedBefore is a source before a transaction changed it.
@@ -48,7 +49,13 @@ type Batch struct {
 	rows     []Row
 	distance []float64 // calibrated, by the fit of its side in fits
 	fits     [2]*fit
-	verdicts []verdict
+	measured [2]int // up to which row a side's have it
+	// Distances to the nearest patterns but for what the transaction stored from
+	// plain on; see compare.
+	same, other []float64
+	stored      [][2]int // how many the transaction had, at the begin of each leaf
+	plain       [2]int
+	verdicts    []verdict
 }
 
 // verdict is what Judge found and Store needs.
@@ -57,46 +64,47 @@ type verdict struct {
 	weight float64 // of the source's quota
 }
 
-// Prepare does the arithmetic of rows that come together. Each is then judged,
-// and stored or held, in order. The rows are read until the last call.
-func (tx *Tx) Prepare(ctx context.Context, rows []Row) (*Batch, error) {
-	b := &Batch{tx: tx, rows: rows, distance: make([]float64, len(rows)), verdicts: make([]verdict, len(rows))}
-	if !tx.column {
-		tx.column = true
-		column := widest(rows)
-		tx.near = [2]near{{column: column}, {column: column}}
+// Prepare takes rows that come together. Each is then judged, and stored or
+// held, in order. The rows are read until the last call.
+func (tx *Tx) Prepare(rows []Row) *Batch {
+	count := len(rows)
+	numbers := make([]float64, 3*count)
+	b := &Batch{
+		tx: tx, rows: rows, verdicts: make([]verdict, count),
+		distance: numbers[:count], same: numbers[count : 2*count], other: numbers[2*count:],
 	}
-	for which := range b.fits {
-		if err := b.measure(ctx, which, 0); err != nil {
-			return nil, err
-		}
+	for i := range rows {
+		b.same[i], b.other[i] = rows[i].NearestSame, rows[i].NearestOther
 	}
-	return b, nil
+	return b
 }
 
-// measure computes the distances of a side's rows from one on.
+// measure computes the distances of a side's rows from one on, of as many as
+// may be judged before another fit is due.
 func (b *Batch) measure(ctx context.Context, which, first int) error {
 	d := b.tx.d
-	f := d.sides[which].fit
-	b.fits[which] = f
+	s := d.sides[which]
+	f := s.fit
+	b.fits[which], b.measured[which] = f, len(b.rows)
 	if f == nil || d.config.Mode != Calibrated {
 		return nil
 	}
+	most := max(leafRows, s.most()-max(s.added, s.evicted))
 	var members []int
+	var values []float32
 	for i := first; i < len(b.rows); i++ {
-		if b.rows[i].side() == which {
-			members = append(members, i)
+		if b.rows[i].side() != which {
+			continue
 		}
-	}
-	if len(members) == 0 {
-		return nil
-	}
-	values := make([]float32, 0, len(members)*d.config.Width)
-	for _, i := range members {
-		values = append(values, b.rows[i].Values...)
+		if len(members) == most {
+			b.measured[which] = i
+			break
+		}
+		members, values = append(members, i), append(values, b.rows[i].Values...)
 	}
 	out := make([]float64, len(members))
 	if err := d.computer.DetectorDistances(ctx, d.config.Width, f.location, f.factor, values, out); err != nil {
+		b.measured[which] = first
 		return err
 	}
 	for k, i := range members {
@@ -112,32 +120,15 @@ func (r *Row) side() int {
 	return 1
 }
 
-// widest is the column in which rows differ most.
-func widest(rows []Row) int {
-	if len(rows) < 2 {
-		return 0
-	}
-	best, column := -1.0, 0
-	for j := range rows[0].Values {
-		var sum, square float64
-		for i := range rows {
-			x := float64(rows[i].Values[j]) - float64(rows[0].Values[j])
-			sum += x
-			square += x * x
-		}
-		if spread := square - sum*sum/float64(len(rows)); spread > best {
-			best, column = spread, j
-		}
-	}
-	return column
-}
+// stored is how many rows of each side the transaction stored.
+func (tx *Tx) stored() [2]int { return [2]int{len(tx.near[0].ids), len(tx.near[1].ids)} }
 
-// own makes a side's columns and window the transaction's to change.
+// own makes a side's sums the transaction's to change.
 func (tx *Tx) own(which int) *side {
 	s := tx.d.sides[which]
 	if !tx.owned[which] {
 		tx.owned[which] = true
-		s.columns, s.window = s.columns.clone(), s.window.clone()
+		s.columns, s.window.sum = s.columns.clone(), slices.Clone(s.window.sum)
 	}
 	return s
 }
@@ -153,6 +144,9 @@ func (b *Batch) Store(i int, id int64) {
 	s.added++
 	s.lastID = id
 	if s.anchor != nil {
+		if w := &s.window; len(w.rows) == windowRows {
+			tx.undo = append(tx.undo, undo{which: which, kind: undoWindow, at: w.next, window: w.rows, old: w.rows[w.next]})
+		}
 		s.window.push(windowRow{values, row.Source})
 	}
 	if belongs(id, s.below) {
@@ -164,17 +158,13 @@ func (b *Batch) Store(i int, id int64) {
 			s.sample = s.sample.thinned(s.below)
 		}
 	}
-	tx.near[which].insert(id, values)
-	if tx.from == 0 {
-		tx.from = id
-	}
+	tx.near[which].add(id, values)
 	tx.use(row.Source, b.verdicts[i].weight)
 }
 
 // Accept says that a row which no rule is asked about became the pattern with
 // this id, larger than all before it.
 func (tx *Tx) Accept(row Row, id int64) {
-	tx.column = true // near has rows now
 	(&Batch{tx: tx, rows: []Row{row}, verdicts: make([]verdict, 1)}).Store(0, id)
 }
 
@@ -226,9 +216,7 @@ func (tx *Tx) Evicted(safe bool, id int64, values []float32) {
 	if row, at := s.sample.remove(id); at >= 0 {
 		tx.undo = append(tx.undo, undo{which: which, kind: undoRemove, row: row, at: at})
 	}
-	if tx.from > 0 && id >= tx.from {
-		tx.near[which].remove(id, r.Values)
-	}
+	tx.near[which].remove(id, len(r.Values))
 }
 
 // Commit ends the transaction.
@@ -248,6 +236,8 @@ func (tx *Tx) Rollback() {
 			s.unremove(u.row, u.at)
 		case undoThin:
 			*s = u.sample
+		case undoWindow:
+			u.window[u.at] = u.old
 		}
 	}
 	for i, s := range tx.d.sides {

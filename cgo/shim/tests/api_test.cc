@@ -50,6 +50,7 @@ std::vector<std::function<fdqc_status*()>> calls() {
       [&] { return t.states_copy(nullptr, -1, nullptr); },
       [&] { return t.detector_fit(-1, 8, 0, nullptr, 0, nullptr, nullptr, nullptr, nullptr, 0, nullptr, nullptr, nullptr); },
       [&] { return t.detector_distances(-1, 8, nullptr, nullptr, 0, nullptr, nullptr); },
+      [&] { return t.detector_nearest(-1, 8, 0, nullptr, 0, nullptr, nullptr); },
   };
 }
 
