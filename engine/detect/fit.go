@@ -228,13 +228,45 @@ func ratioOf(same, other float64) float64 {
 // that is in the memory.
 func quantile(values []float64, held, tail float64) float64 {
 	above := max(0, tail*(float64(len(values))+held+1)-1-held)
-	slices.Sort(values)
 	k, part := math.Modf(above)
-	limit := values[len(values)-1-int(k)]
+	at := len(values) - 1 - int(k)
+	settle(values, at)
+	limit := values[at]
 	if part > 0 && !math.IsInf(limit, 0) {
-		limit += part * (values[len(values)-2-int(k)] - limit)
+		limit += part * (slices.Max(values[:at]) - limit)
 	}
 	return limit
+}
+
+// settle reorders values, none of them NaN, so that the one at a place is the
+// one that would be there were they sorted, with none larger before it and none
+// smaller behind (Hoare, "Algorithm 65: find", 1961).
+func settle(values []float64, at int) {
+	for low, high := 0, len(values)-1; low < high; {
+		pivot := values[(low+high)/2]
+		i, j := low, high
+		for i <= j {
+			for values[i] < pivot {
+				i++
+			}
+			for pivot < values[j] {
+				j--
+			}
+			if i <= j {
+				values[i], values[j] = values[j], values[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case at <= j:
+			high = j
+		case at >= i:
+			low = i
+		default:
+			return
+		}
+	}
 }
 
 func sideName(which int) string { return [2]string{"safe", "unsafe"}[which] }

@@ -1,7 +1,5 @@
 package detect
 
-import "slices"
-
 // mostSampled is how many rows of a side a fit is made from at most.
 const mostSampled = 4096
 
@@ -82,23 +80,41 @@ func (s *sample) thinned(below uint64) sample {
 }
 
 // shuffled is the values of the rows that belong to a share, [any, width], in an
-// order that says nothing about them.
+// order that says nothing about them: that of their scattered ids. These are
+// spread evenly, so nearly all are in place after one pass.
 func (s *sample) shuffled(width int, below uint64) []float32 {
-	var rows []sampled
-	for _, r := range s.rows {
-		if belongs(r.id, below) {
-			rows = append(rows, r)
+	type key struct {
+		scattered uint64
+		row       int
+	}
+	next := make([]int, len(s.rows)+1)
+	keys := make([]key, 0, len(s.rows))
+	bucket := func(scattered uint64) int {
+		return int(float64(scattered) / (float64(below) + 1) * float64(len(s.rows)-1))
+	}
+	for i := range s.rows {
+		if scattered := scatter(s.rows[i].id); scattered <= below {
+			keys = append(keys, key{scattered, i})
+			next[bucket(scattered)+1]++
 		}
 	}
-	slices.SortFunc(rows, func(a, b sampled) int {
-		if scatter(a.id) < scatter(b.id) {
-			return -1
+	for i := range s.rows {
+		next[i+1] += next[i]
+	}
+	order := make([]key, len(keys))
+	for _, k := range keys {
+		at := &next[bucket(k.scattered)]
+		order[*at] = k
+		*at++
+	}
+	for i := range order {
+		for j := i; j > 0 && order[j].scattered < order[j-1].scattered; j-- {
+			order[j], order[j-1] = order[j-1], order[j]
 		}
-		return 1
-	})
-	values := make([]float32, 0, len(rows)*width)
-	for i := range rows {
-		values = append(values, rows[i].row...)
+	}
+	values := make([]float32, 0, len(order)*width)
+	for _, k := range order {
+		values = append(values, s.rows[k.row].row...)
 	}
 	return values
 }

@@ -7,24 +7,24 @@ import (
 
 // Tx follows one transaction of the memory.
 type Tx struct {
-	d       *Detector
-	before  [2]side // as Begin found them
-	owned   [2]bool // sums are copies
-	undo    []undo  // of samples and windows, oldest first
+	d      *Detector
+	before [2]side // as Begin found them
+	owned  [2]bool // sums are copies
+	undo   []undo  // of the samples, oldest first
+	// The first rows that the windows of before lost, in order.
+	lost    [2][]windowRow
 	sources []usedBefore
 	near    [2]near // rows stored since Begin
 	done    bool
 }
 
-// undo takes back one change of a sample or of a window's rows.
+// undo takes back one change of a sample.
 type undo struct {
-	which  int
+	which  uint8
 	kind   undoKind
-	row    sampled // removed
-	at     int     // from here
-	sample sample  // before it was thinned
-	window []windowRow
-	old    windowRow // of window at
+	at     int32   // where the row was that was removed
+	row    sampled // that one
+	sample *sample // before it was thinned
 }
 
 type undoKind uint8
@@ -33,7 +33,6 @@ const (
 	undoAdd undoKind = iota
 	undoRemove
 	undoThin
-	undoWindow
 )
 
 // usedBefore is a source before a transaction changed it.
@@ -144,16 +143,17 @@ func (b *Batch) Store(i int, id int64) {
 	s.added++
 	s.lastID = id
 	if s.anchor != nil {
-		if w := &s.window; len(w.rows) == windowRows {
-			tx.undo = append(tx.undo, undo{which: which, kind: undoWindow, at: w.next, window: w.rows, old: w.rows[w.next]})
+		if w := &s.window; s.anchor == tx.before[which].anchor && len(w.rows) == windowRows && len(tx.lost[which]) < windowRows {
+			tx.lost[which] = append(tx.lost[which], w.rows[w.next])
 		}
 		s.window.push(windowRow{values, row.Source})
 	}
 	if belongs(id, s.below) {
 		s.sample.add(sampled{id, values})
-		tx.undo = append(tx.undo, undo{which: which, kind: undoAdd})
+		tx.undo = append(tx.undo, undo{which: uint8(which), kind: undoAdd})
 		for len(s.sample.rows) > mostSampled {
-			tx.undo = append(tx.undo, undo{which: which, kind: undoThin, sample: s.sample})
+			before := s.sample
+			tx.undo = append(tx.undo, undo{which: uint8(which), kind: undoThin, sample: &before})
 			s.below /= 2
 			s.sample = s.sample.thinned(s.below)
 		}
@@ -214,7 +214,7 @@ func (tx *Tx) Evicted(safe bool, id int64, values []float32) {
 	s.columns.remove(r.Values)
 	s.evicted++
 	if row, at := s.sample.remove(id); at >= 0 {
-		tx.undo = append(tx.undo, undo{which: which, kind: undoRemove, row: row, at: at})
+		tx.undo = append(tx.undo, undo{which: uint8(which), kind: undoRemove, row: row, at: int32(at)})
 	}
 	tx.near[which].remove(id, len(r.Values))
 }
@@ -233,17 +233,20 @@ func (tx *Tx) Rollback() {
 		case undoAdd:
 			s.pop()
 		case undoRemove:
-			s.unremove(u.row, u.at)
+			s.unremove(u.row, int(u.at))
 		case undoThin:
-			*s = u.sample
-		case undoWindow:
-			u.window[u.at] = u.old
+			*s = *u.sample
 		}
 	}
 	for i, s := range tx.d.sides {
 		sample := s.sample
 		*s = tx.before[i]
 		s.sample = sample
+		// One that was not full lost its first row first.
+		rows, next := s.window.rows, s.window.next
+		for k, r := range tx.lost[i][:min(len(rows), len(tx.lost[i]))] {
+			rows[(next+k)%len(rows)] = r
+		}
 	}
 	for _, u := range slices.Backward(tx.sources) {
 		if u.had {
