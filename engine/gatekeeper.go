@@ -188,8 +188,8 @@ func (g *gatekeeper) prepare(ctx context.Context, outcomes []Outcome, rows []flo
 	}
 	n := g.engine.config.Safety.WorkspaceDim
 	j := &judged{place: make([]int, len(outcomes))}
-	var flat []float32
-	var list []detect.Row
+	flat := make([]float32, 0, len(rows))
+	list := make([]detect.Row, 0, len(outcomes))
 	for i := range outcomes {
 		if refused[i] {
 			continue

@@ -5,6 +5,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,14 +52,22 @@ func BenchmarkRecordLooking(b *testing.B) {
 					record(b, e, all[:min(len(all), 2*c.capacity-from)])
 				}
 				at := 0
+				began := cpuTime()
 				for b.Loop() {
 					record(b, e, all[at:at+c.batch])
 					at = (at + c.batch) % (len(all) - c.batch + 1)
 				}
+				b.ReportMetric(float64(cpuTime()-began)/float64(b.N), "cpu-ns/op")
 				b.ReportMetric(float64(c.batch)*float64(b.N)/b.Elapsed().Seconds(), "outcomes/s")
 			})
 		}
 	}
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // clustered are outcomes of 16 kinds of action, 8 of them safe, of about unit length.

@@ -61,8 +61,8 @@ func (s *near) nearest(row []float32, from int, bound float64) float64 {
 // `within` when it is as much.
 func squareWithin(a, b []float32, within float64) float64 {
 	var sum float64
-	for len(a) > 8 {
-		x, y := (*[8]float32)(a), (*[8]float32)(b)
+	for len(a) > 4 {
+		x, y := (*[4]float32)(a), (*[4]float32)(b)
 		for j := range x {
 			d := float64(x[j]) - float64(y[j])
 			sum += d * d
@@ -70,7 +70,7 @@ func squareWithin(a, b []float32, within float64) float64 {
 		if sum >= within {
 			return sum
 		}
-		a, b = a[8:], b[8:]
+		a, b = a[4:], b[4:]
 	}
 	b = b[:len(a)]
 	for j := range a {

@@ -72,6 +72,7 @@ func (tx *Tx) Prepare(rows []Row) *Batch {
 		tx: tx, rows: rows, verdicts: make([]verdict, count),
 		distance: numbers[:count], same: numbers[count : 2*count], other: numbers[2*count:],
 	}
+	tx.undo = slices.Grow(tx.undo, 2*count)
 	for i := range rows {
 		b.same[i], b.other[i] = rows[i].NearestSame, rows[i].NearestOther
 	}
