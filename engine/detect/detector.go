@@ -118,7 +118,7 @@ func (d *Detector) Refit(ctx context.Context) error {
 	return nil
 }
 
-// due says whether a side has to be fitted: a quarter of it changed, or its
+// due says whether a side has to be fitted: half of it changed, or its
 // limits are of another memory.
 func (d *Detector) due(which int) bool {
 	s := d.sides[which]
@@ -129,7 +129,7 @@ func (d *Detector) due(which int) bool {
 }
 
 // most is how many rows of a side come or go before it is fitted again.
-func (s *side) most() int { return max(8, s.fit.count/4) }
+func (s *side) most() int { return max(8, s.fit.count/2) }
 
 // refit fits a side that has rows enough.
 func (d *Detector) refit(ctx context.Context, which int) error {
