@@ -35,6 +35,58 @@ double dot(const double* a, const double* b, int64_t count) {
   return sum;
 }
 
+// Numbers of which one is wanted, as if they were sorted. They are counted by
+// where they lie between the least and the largest, without a branch that nobody
+// can foresee, and of one bin the one is selected: a fifth of the time.
+template <typename T>
+class Selection {
+ public:
+  // values may be reordered.
+  T at(T* values, int64_t count, int64_t place) {
+    T low[kLanes], high[kLanes];
+    std::fill_n(low, kLanes, values[0]);
+    std::fill_n(high, kLanes, values[0]);
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+      for (int64_t l = 0; l < kLanes; ++l) {
+        low[l] = std::min(low[l], values[i + l]);
+        high[l] = std::max(high[l], values[i + l]);
+      }
+    }
+    for (; i < count; ++i) {
+      low[0] = std::min(low[0], values[i]);
+      high[0] = std::max(high[0], values[i]);
+    }
+    const T least = *std::min_element(low, low + kLanes);
+    const T by = (kBins - 1) / (*std::max_element(high, high + kLanes) - least);
+    // They are all the same, or too far apart.
+    if (!(by > 0 && by < std::numeric_limits<T>::infinity())) {
+      std::nth_element(values, values + place, values + count);
+      return values[place];
+    }
+    bins_.resize(count);
+    for (i = 0; i < count; ++i) {
+      bins_[i] = static_cast<int32_t>((values[i] - least) * by);
+    }
+    int32_t counts[kBins + 1] = {};
+    for (const int32_t bin : bins_) ++counts[bin];
+    int32_t bin = 0;
+    for (; place >= counts[bin]; ++bin) place -= counts[bin];
+    of_bin_.clear();
+    for (i = 0; i < count; ++i) {
+      if (bins_[i] == bin) of_bin_.push_back(values[i]);
+    }
+    std::nth_element(of_bin_.begin(), of_bin_.begin() + place, of_bin_.end());
+    return of_bin_[place];
+  }
+
+ private:
+  static constexpr int32_t kBins = 256;
+
+  std::vector<int32_t> bins_;
+  std::vector<T> of_bin_;
+};
+
 double total(const double* a, int64_t count) {
   double lanes[kLanes] = {}, sum = 0;
   int64_t i = 0;
@@ -114,14 +166,13 @@ void medians(int64_t n, int64_t count, const float* rows, double* out) {
     const int64_t first = group * kColumns;
     const int64_t wide = std::min(kColumns, n - first);
     std::vector<float> columns(wide * count);
+    Selection<float> selection;
     for (int64_t i = 0; i < count; ++i) {
       const float* const row = rows + i * n + first;
       for (int64_t j = 0; j < wide; ++j) columns[j * count + i] = row[j];
     }
     for (int64_t j = 0; j < wide; ++j) {
-      float* const column = &columns[j * count];
-      std::nth_element(column, column + middle, column + count);
-      out[first + j] = column[middle];
+      out[first + j] = selection.at(&columns[j * count], count, middle);
     }
   };
   Pool::instance().run((n + kColumns - 1) / kColumns, some);
@@ -141,8 +192,8 @@ Spread fit(int64_t n, int64_t count, const float* rows, double* location,
   }
   Doubles order = far;
   const int64_t least = std::max<int64_t>(2, (3 * count + 3) / 4);
-  std::nth_element(order.begin(), order.begin() + least - 1, order.end());
-  const double limit = order[least - 1];
+  const double limit =
+      Selection<double>().at(order.data(), count, least - 1);
   std::vector<int64_t> kept, rest;
   for (int64_t i = 0; i < count; ++i) {
     (far[i] <= limit ? kept : rest).push_back(i);
