@@ -49,6 +49,9 @@ func TestDetector(t *testing.T) {
 				nearest[side] = min(nearest[side], math.Sqrt(sum))
 			}
 		}
+		if err := l.DetectorNearest(t.Context(), CPU, n, rows[i*n:(i+1)*n], others, far[:1]); err != nil || math.Abs(far[0]-nearest[1]) > 1e-9 {
+			t.Errorf("row %d: got nearest %v, %v, want %v", i, far[0], err, nearest[1])
+		}
 		if math.Abs(same[i]-nearest[0]) > 1e-9 || math.Abs(other[i]-nearest[1]) > 1e-9 || !(left[i] > 0) {
 			t.Errorf("row %d: got nearest %v and %v, left out at %v, want %v and above 0", i, same[i], other[i], left[i], nearest)
 		}
@@ -96,6 +99,15 @@ func TestDetectorRefuses(t *testing.T) {
 		var e *Error
 		if err := c.call(); !errors.As(err, &e) || e.Code != InvalidArgument || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an invalid argument that says %q", c.name, err, c.want)
+		}
+	}
+	for _, c := range []struct {
+		rows, others []float32
+		out          []float64
+	}{{nil, three, nil}, {three, three, room(2)}, {three[:1], three, room(1)}, {three, three[:1], room(3)}} {
+		var e *Error
+		if err := l.DetectorNearest(t.Context(), CPU, n, c.rows, c.others, c.out); !errors.As(err, &e) || e.Code != InvalidArgument || !strings.Contains(err.Error(), "expected rows of 8") {
+			t.Errorf("nearest of %d, %d numbers, room for %d: got %v, want an invalid argument", len(c.rows), len(c.others), len(c.out), err)
 		}
 	}
 	ended, cancel := context.WithCancel(t.Context())

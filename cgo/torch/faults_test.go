@@ -67,6 +67,9 @@ func TestEveryFunctionSurvivesWhatIsThrown(t *testing.T) {
 		{"detector_distances", func() error {
 			return l.DetectorDistances(ctx, CPU, 8, make([]float64, 8), make([]float64, 64), numbers(8, 1), make([]float64, 1))
 		}},
+		{"detector_nearest", func() error {
+			return l.DetectorNearest(ctx, CPU, 8, numbers(8, 1), numbers(8, 2), make([]float64, 1))
+		}},
 		{"states_copy", func() error { return closing(f.states.CopyTo(ctx, CPU)) }},
 	}
 	// All but status_free, which has no status of its own.

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// BenchmarkFit is what half of a side's rows share.
+// BenchmarkFit is what a quarter of a side's rows share.
 func BenchmarkFit(b *testing.B) {
 	computer := shim(b)
 	for _, c := range []struct{ n, count, queries int }{{8, 1000, 0}, {8, 4000, 0}, {8, 1000, 1000}, {384, 1000, 0}, {384, 4000, 0}, {384, 4000, 1024}} {

@@ -41,6 +41,9 @@ type Computer interface {
 	DetectorNearest(ctx context.Context, n int, rows, others []float32, out []float64) error
 }
 
+// wideFit is from how many columns on a side is fitted half as often.
+const wideFit = 64
+
 // Detector judges the rows that are to enter one memory.
 type Detector struct {
 	config   Config
@@ -118,7 +121,7 @@ func (d *Detector) Refit(ctx context.Context) error {
 	return nil
 }
 
-// due says whether a side has to be fitted: half of it changed, or its
+// due says whether a side has to be fitted: enough of it changed, or its
 // limits are of another memory.
 func (d *Detector) due(which int) bool {
 	s := d.sides[which]
@@ -128,8 +131,14 @@ func (d *Detector) due(which int) bool {
 	return s.fit == nil || max(s.added, s.evicted) >= s.most() || !d.limited(which)
 }
 
-// most is how many rows of a side come or go before it is fitted again.
-func (s *side) most() int { return max(8, s.fit.count/2) }
+// most is how many rows of a side come or go before it is fitted again: a
+// quarter, and half where a fit costs as much as judging so many rows.
+func (s *side) most() int {
+	if len(s.fit.location) > wideFit {
+		return max(8, s.fit.count/2)
+	}
+	return max(8, s.fit.count/4)
+}
 
 // refit fits a side that has rows enough.
 func (d *Detector) refit(ctx context.Context, which int) error {

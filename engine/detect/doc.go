@@ -33,9 +33,9 @@
 // split into batches (but for patterns that the same transaction evicted, which
 // still count as near). Cost a row is bounded whatever the memory holds: sums
 // are updated, and the fit is made from a sample of at most 4,096 rows a side,
-// once half of the side has changed. With too few rows a rule lets pass.
-// Rows that were let pass are a sample whose tail was cut; limits allow for
-// that, or they would tighten with every generation.
+// once a quarter of the side has changed (half where it is wide). With too few
+// rows a rule lets pass. Rows that were let pass are a sample whose tail was cut;
+// limits allow for that, or they would tighten with every generation.
 //
 // # Who owns what, what blocks
 //

@@ -188,15 +188,70 @@ TEST(Detector, FitsWhatHasNoSpread) {
   for (const double v : fit(FDQC_DEVICE_CPU, 1024, wide, {}, 0).left) EXPECT_TRUE(std::isfinite(v)) << v;
 }
 
+void expect_near(const Doubles& got, const Doubles& want, double part, const char* what) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    EXPECT_NEAR(got[i], want[i], part * std::max(1.0, std::abs(want[i]))) << what << " " << i;
+  }
+}
+
+// Loops on the CPU, where they take the place of LibTorch's operators, and these
+// on a device.
 TEST(Detector, AnswersTheSameOnADevice) {
   fdqc::Pretended device;
-  const Floats rows = drawn(5, 700, 8), others = drawn(6, 600, 8);
-  const Fit want = fit(FDQC_DEVICE_CPU, 8, rows, others, 300), got = fit(0, 8, rows, others, 300);
-  EXPECT_EQ(got.left, want.left);
-  EXPECT_EQ(got.factor, want.factor);
-  EXPECT_EQ(got.same, want.same);
-  EXPECT_EQ(got.other, want.other);
-  EXPECT_EQ(distances(0, 8, got, others), distances(FDQC_DEVICE_CPU, 8, want, others));
+  for (const int32_t n : {2, 8, 32, 33, 130}) {
+    for (const int64_t count : {2, 37, 700}) {
+      Floats rows = drawn(5 + n, count, n);
+      const Floats others = drawn(6 + n, 600, n);
+      // Columns of one value, of two, and of one far from all others.
+      for (int64_t i = 0; i < count; ++i) {
+        rows[i * n] = 7;
+        if (n > 2) rows[i * n + 1] = static_cast<float>(i % 2);
+      }
+      if (n > 2) rows[2] = 3e30f;
+      for (const int64_t queries : {int64_t{0}, count / 2}) {
+        const Fit want = fit(FDQC_DEVICE_CPU, n, rows, others, queries), got = fit(0, n, rows, others, queries);
+        expect_near(got.location, want.location, 1e-12, "location");
+        expect_near(got.factor, want.factor, 1e-9, "factor");
+        expect_near(got.left, want.left, 1e-9, "left");
+        expect_near(got.same, want.same, 1e-12, "same");
+        expect_near(got.other, want.other, 1e-12, "other");
+        expect_near(got.moments, want.moments, 1e-9, "moment");
+        for (const int64_t few : {1, 9, 600}) {
+          const Floats some(others.begin(), others.begin() + few * n);
+          expect_near(distances(0, n, want, some), distances(FDQC_DEVICE_CPU, n, want, some), 1e-9, "distance");
+        }
+      }
+    }
+  }
+}
+
+Doubles nearest(int32_t device, int32_t n, const Floats& rows, const Floats& others) {
+  Doubles out(rows.size() / n);
+  EXPECT_OK(table().detector_nearest(device, n, static_cast<int64_t>(out.size()), rows.data(),
+                                     static_cast<int64_t>(others.size()) / n, others.data(), out.data()));
+  return out;
+}
+
+TEST(Detector, FindsTheNearest) {
+  fdqc::Pretended device;
+  // More rows than a thread takes at a time, more others than are ordered.
+  for (const int64_t others_count : {1, 15, 700, 8200}) {
+    for (const int32_t n : {2, 8, 40}) {
+      const Floats rows = drawn(9, 251, n), others = drawn(10, others_count, n);
+      const Doubles got = nearest(FDQC_DEVICE_CPU, n, rows, others), too = nearest(0, n, rows, others);
+      for (int64_t i = 0; i < 251; i += 5) {
+        double want = kInfinity;
+        for (int64_t k = 0; k < others_count; ++k) want = std::min(want, between(&rows[i * n], &others[k * n], n));
+        EXPECT_NEAR(got[i], want, 1e-12 * want) << "row " << i << " of " << others_count << ", n " << n;
+        EXPECT_NEAR(too[i], want, 1e-9) << "row " << i << " of " << others_count << ", n " << n;
+      }
+    }
+  }
+  EXPECT_EQ(nearest(FDQC_DEVICE_CPU, 2, {1, 2}, {}), Doubles{kInfinity});
+  EXPECT_EQ(nearest(0, 2, {1, 2}, {}), Doubles{kInfinity});
+  // An equal row, far from the origin and beside one that is not.
+  EXPECT_EQ(nearest(FDQC_DEVICE_CPU, 2, {1e6f, 2}, {1e6f + 1, 2, 1e6f, 2, 3e38f, 1}), Doubles{0});
 }
 
 TEST(Detector, Refuses) {
@@ -223,6 +278,16 @@ TEST(Detector, Refuses) {
   EXPECT_FAILS(table().detector_distances(FDQC_DEVICE_CPU, 2, room.location.data(), room.factor.data(), 0, rows.data(), &out), FDQC_INVALID_ARGUMENT, "0 rows");
   EXPECT_FAILS(table().detector_distances(FDQC_DEVICE_CPU, 2, room.location.data(), room.factor.data(), 1, nullptr, &out), FDQC_INVALID_ARGUMENT, "rows is NULL");
   EXPECT_FAILS(table().detector_distances(FDQC_DEVICE_CPU, 2, room.location.data(), room.factor.data(), 1, rows.data(), nullptr), FDQC_INVALID_ARGUMENT, "out is NULL");
+  const auto nearest_of = [&](int32_t n, int64_t count, const float* from, int64_t others, const float* of, double* to) {
+    return table().detector_nearest(FDQC_DEVICE_CPU, n, count, from, others, of, to);
+  };
+  EXPECT_FAILS(nearest_of(1, 1, rows.data(), 1, rows.data(), &out), FDQC_INVALID_ARGUMENT, "dimension 1");
+  EXPECT_FAILS(nearest_of(2, 0, rows.data(), 1, rows.data(), &out), FDQC_INVALID_ARGUMENT, "0 rows");
+  EXPECT_FAILS(nearest_of(2, 65537, rows.data(), 1, rows.data(), &out), FDQC_INVALID_ARGUMENT, "65537 rows");
+  EXPECT_FAILS(nearest_of(2, 1, rows.data(), -1, rows.data(), &out), FDQC_INVALID_ARGUMENT, "-1 other rows");
+  EXPECT_FAILS(nearest_of(2, 1, nullptr, 1, rows.data(), &out), FDQC_INVALID_ARGUMENT, "rows is NULL");
+  EXPECT_FAILS(nearest_of(2, 1, rows.data(), 1, nullptr, &out), FDQC_INVALID_ARGUMENT, "others is NULL");
+  EXPECT_FAILS(nearest_of(2, 1, rows.data(), 1, rows.data(), nullptr), FDQC_INVALID_ARGUMENT, "out is NULL");
 }
 
 TEST(Detector, AFailingDeviceIsLost) {
