@@ -293,6 +293,10 @@ fdqc_status* detector_nearest(int32_t device, int32_t n, int64_t count,
     at_place(place, [&] {
       const at::Tensor all = doubles_in(rows, count, n, place);
       const at::Tensor against = doubles_in(others, other_count, n, place);
+      // About one of them, so that no large mean takes part in products.
+      const at::Tensor center = all.narrow(0, 0, 1).clone();
+      all.sub_(center);
+      against.sub_(center);
       doubles_out(nearest(all, count, against, false), out);
     });
   });

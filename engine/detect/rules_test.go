@@ -450,7 +450,7 @@ var errBroken = errors.New("broken")
 // broken computes until it is told not to.
 type broken struct {
 	naive
-	fits, distances bool
+	fits, distances, nearest bool
 }
 
 func (b *broken) DetectorFit(ctx context.Context, n int, rows, others []float32, location, factor, left, same, other []float64) (float64, float64, error) {
@@ -467,12 +467,19 @@ func (b *broken) DetectorDistances(ctx context.Context, n int, location, factor 
 	return b.naive.DetectorDistances(ctx, n, location, factor, rows, out)
 }
 
+func (b *broken) DetectorNearest(ctx context.Context, n int, rows, others []float32, out []float64) error {
+	if b.nearest {
+		return errBroken
+	}
+	return b.naive.DetectorNearest(ctx, n, rows, others, out)
+}
+
 // What cannot be computed is an error, and after a rollback the next try works.
 func TestAComputerThatFails(t *testing.T) {
 	m, safe, _, _ := blobs(t, DefaultConfig(), 50, 1000)
 	computer := &broken{}
 	m.d.computer = computer
-	rows := make([]Row, 20)
+	rows := make([]Row, leafRows+1)
 	for i := range rows {
 		rows[i] = Row{Values: safe.row(), Safe: true, NearestSame: 1, NearestOther: 9}
 	}
@@ -488,13 +495,13 @@ func TestAComputerThatFails(t *testing.T) {
 		}
 		return nil
 	}
-	for _, c := range []struct{ fits, distances bool }{{true, false}, {false, true}} {
-		computer.fits, computer.distances = c.fits, c.distances
+	for _, c := range []struct{ fits, distances, nearest bool }{{true, false, false}, {false, true, false}, {false, false, true}} {
+		computer.fits, computer.distances, computer.nearest = c.fits, c.distances, c.nearest
 		if err := try(); !errors.Is(err, errBroken) {
 			t.Errorf("%+v: got %v, want %v", c, err, errBroken)
 		}
 	}
-	computer.fits, computer.distances = false, false
+	computer.nearest = false
 	if err := try(); err != nil {
 		t.Errorf("got %v", err)
 	}

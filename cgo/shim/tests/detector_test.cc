@@ -250,8 +250,11 @@ TEST(Detector, FindsTheNearest) {
   }
   EXPECT_EQ(nearest(FDQC_DEVICE_CPU, 2, {1, 2}, {}), Doubles{kInfinity});
   EXPECT_EQ(nearest(0, 2, {1, 2}, {}), Doubles{kInfinity});
-  // An equal row, far from the origin and beside one that is not.
-  EXPECT_EQ(nearest(FDQC_DEVICE_CPU, 2, {1e6f, 2}, {1e6f + 1, 2, 1e6f, 2, 3e38f, 1}), Doubles{0});
+  // An equal row, far from the origin and beside others.
+  for (const int32_t of : {FDQC_DEVICE_CPU, 0}) {
+    EXPECT_EQ(nearest(of, 2, {1e6f, 2}, {1e6f + 1, 2, 1e6f, 2, 3e38f, 1}), Doubles{0});
+    EXPECT_EQ(nearest(of, 2, {1e8f, 1e-4f}, {1e8f, 2e-4f, 1e8f, 1e-4f, 1e8f, 0}), Doubles{0});
+  }
 }
 
 TEST(Detector, Refuses) {
