@@ -5,7 +5,6 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -52,22 +51,31 @@ func BenchmarkRecordLooking(b *testing.B) {
 					record(b, e, all[:min(len(all), 2*c.capacity-from)])
 				}
 				at := 0
-				began := cpuTime()
 				for b.Loop() {
 					record(b, e, all[at:at+c.batch])
 					at = (at + c.batch) % (len(all) - c.batch + 1)
 				}
-				b.ReportMetric(float64(cpuTime()-began)/float64(b.N), "cpu-ns/op")
 				b.ReportMetric(float64(c.batch)*float64(b.N)/b.Elapsed().Seconds(), "outcomes/s")
 			})
 		}
 	}
 }
 
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+// BenchmarkRecordFirst records as many as a call takes into an empty memory.
+func BenchmarkRecordFirst(b *testing.B) {
+	all := outcomes(normal(1, engine.MaxBatch, 8), 8)
+	for _, options := range [][]engine.Option{{engine.InMemory()}, {engine.InMemory(), engine.WithoutDetector()}} {
+		b.Run(fmt.Sprintf("detector=%v", len(options) == 1), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				config := inMemory(8)
+				config.Memory.Capacity = engine.MaxBatch
+				e := open(b, config, options...)
+				b.StartTimer()
+				record(b, e, all)
+			}
+		})
+	}
 }
 
 // clustered are outcomes of 16 kinds of action, 8 of them safe, of about unit length.
