@@ -86,6 +86,14 @@ func TestProcessesAndArguments(t *testing.T) {
 		{free, `{"tool":"read","args":{"files":["a","%2e%2e/x"]}}`, "args"}, {free, `{"tool":"read","args":{"targetDir2":"a:b"}}`, "args"}, {free, `{"tool":"read","args":{"src-path":"con"}}`, "args"},
 		{free, `{"tool":"read","args":{"x":"/etc/passwd"}}`, "args"}, {free, `{"tool":"read","args":["~/x"]}`, "args"}, {free, `{"tool":"read","args":["a/../../x"]}`, "args"}, {free, `{"tool":"read","args":["a\\..\\x"]}`, "args"}, {free, `{"tool":"read","args":{"x":"FILE:///etc/passwd"}}`, "args"},
 		{free, `{"process":"ls","args":[` + strings.Repeat(`"a b",`, 512) + `"a"]}`, "args"}, {free, `{"process":"ls","args":[` + strings.Repeat(`"a b",`, 511) + `"a"]}`, ""}, {free, `{"tool":"read","args":{"files":[` + strings.Repeat(`"a",`, 1024) + `"a"]}}`, "args"},
+		{free, `{"process":"git","args":["clone","https://host/x/y.git"]}`, ""}, {free, `{"process":"pip","args":["install","--index-url=https://host/simple","git+ssh://git@host/x"]}`, ""}, {free, `{"tool":"fetch","args":"https://host/a"}`, ""},
+		{free, `{"process":"curl","args":["file:///etc/passwd"]}`, "args"}, {free, `{"process":"psql","args":["unix:///etc/x"]}`, "args"}, {free, `{"process":"x","args":["a://etc/x"]}`, "args"}, {free, `{"process":"git","args":["https://host/x=/etc/x"]}`, "args"},
+		{free, `{"process":"tar","args":["-xzf/etc/x"]}`, "args"}, {free, `{"process":"cc","args":["-C./new/x","-Lno.such/x"]}`, ""},
+		{free, `{"tool":"read","args":{"path":"ab://../../etc/passwd"}}`, "args"}, {free, `{"tool":"read","args":{"path":"x://etc"}}`, "args"}, {free, `{"tool":"read","args":{"path":"https://host/../../../etc/passwd"}}`, "args"}, {free, `{"tool":"read","args":{"x":"ab://../../etc/passwd"}}`, "args"},
+		{free, `{"tool":"read","args":{"x":"/etc/passwd\n"}}`, "args"}, {free, `{"tool":"read","args":{"x":"` + strings.Repeat("/.", 3000) + `/etc/passwd"}}`, "args"}, {free, `{"tool":"show","args":{"jpeg":"/9j/` + strings.Repeat("4AAQ", 2000) + `"}}`, ""},
+		{free, `{"tool":"write","args":{"files":{"/etc/passwd":"x"}}}`, "args"}, {free, `{"tool":"write","args":{"x":{"../y":1}}}`, "args"}, {free, `{"tool":"write","args":{"files":{"a/b":"x","c":"y"}}}`, ""},
+		{free, `{"tool":"write","args":{"file_name":"a:b"}}`, "args"}, {free, `{"tool":"write","args":{"fileName":"a:b"}}`, "args"}, {free, `{"tool":"write","args":{"PDFPath":"a:b"}}`, "args"}, {free, `{"tool":"write","args":{"file_size":"a:b","name":"a:b"}}`, ""},
+		{free, `{"tool":"notebook","args":{"notebook_path":"a.ipynb","new_source":"for x in y: z","source":"import os\nprint(1)\n"}}`, ""}, {free, `{"tool":"move","args":{"source":"a:b"}}`, "args"}, {free, `{"tool":"move","args":{"source":"/etc/passwd\n"}}`, "args"},
 		{free, `{"tool":"a b"}`, "tool"}, {free, `{"tool":"a;b"}`, "tool"}, {free, `{"tool":"\u0430"}`, "tool"}, {free, `{"tool":"` + strings.Repeat("x", 257) + `"}`, "tool"}, {free, `{"tool":"a\n"}`, "tool"},
 		{free, `{"tool":"mcp__fs.read-file:v1/x"}`, ""},
 	} {
@@ -133,7 +141,8 @@ func TestPathsInArguments(t *testing.T) {
 		`{"tool":"read","args":{"note":"docs/a"}}`: true, // nobody can tell
 		`{"process":"cat","args":["src/a","-n"]}`:  true, `{"process":"cat","args":["/srv/a"]}`: true, `{"process":"cat","args":["docs/a"]}`: true,
 		`{"process":"cat","args":["src/out/passwd"]}`: false, `{"process":"cat","args":["etc/passwd"]}`: false, `{"process":"cat","args":["-xetc/passwd"]}`: false, `{"process":"cat","args":["--from=./etc"]}`: false,
-		`{"process":"cat","args":["/etc/passwd"]}`: false,
+		`{"process":"cat","args":["/etc/passwd"]}`: false, `{"process":"cat","args":["././etc/passwd"]}`: false, `{"process":"cat","args":[".//etc/passwd"]}`: false,
+		`{"tool":"write","args":{"files":{"src/a":"x"}}}`: true, `{"tool":"write","args":{"files":{"docs/a":"x"}}}`: false, `{"tool":"write","args":{"files":[{"path":"src/a"}]}}`: true,
 	} {
 		a, err := ParseAction([]byte(text))
 		if err != nil {

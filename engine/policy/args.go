@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"unicode"
@@ -22,24 +23,40 @@ const maxPaths = 1024
 var pathNames = map[string]bool{
 	"path": true, "paths": true, "pathname": true, "pathnames": true, "filepath": true, "filepaths": true,
 	"file": true, "files": true, "filename": true, "filenames": true,
-	"dir": true, "dirs": true, "directory": true, "directories": true, "folder": true, "folders": true,
-	"cwd": true, "workdir": true, "src": true, "dst": true, "source": true, "destination": true,
+	"dir": true, "dirs": true, "dirname": true, "directory": true, "directories": true, "folder": true, "folders": true,
+	"cwd": true, "workdir": true,
 }
 
-// namesPath says whether a member is one that holds paths: its name's last word
-// decides, in snake_case, kebab-case or camelCase.
+// endNames are whole names of members that hold paths, in a tool that moves
+// files, or something else: new_source may be a program.
+var endNames = map[string]bool{"src": true, "dst": true, "source": true, "destination": true}
+
+// namesPath says whether a member is one that holds paths: the last word of its
+// name decides, or the last two, as in file_name, in snake_case, kebab-case or
+// camelCase.
 func namesPath(member string) bool {
 	runes := []rune(strings.TrimRight(member, "_-. 0123456789"))
-	last := 0
-	for i := 1; i < len(runes); i++ {
+	var words []string
+	from := 0
+	for i := 1; i <= len(runes); i++ {
 		switch {
+		case i == len(runes):
 		case strings.ContainsRune("_-. ", runes[i]):
-			last = i + 1
-		case unicode.IsUpper(runes[i]) && unicode.IsLower(runes[i-1]):
-			last = i
+		case unicode.IsUpper(runes[i]) && (unicode.IsLower(runes[i-1]) || i+1 < len(runes) && unicode.IsLower(runes[i+1])): // PDFPath
+		default:
+			continue
 		}
+		words = append(words, strings.ToLower(strings.Trim(string(runes[from:i]), "_-. ")))
+		from = i
 	}
-	return pathNames[strings.ToLower(string(runes[last:]))]
+	last := len(words) - 1
+	return last >= 0 && pathNames[words[last]] || last >= 1 && pathNames[words[last-1]+words[last]]
+}
+
+// holdsPath says whether a text is a path because of the member that holds it.
+// A text of several lines is none in a member that may hold something else.
+func holdsPath(member, text string) bool {
+	return namesPath(member) || endNames[strings.ToLower(member)] && !strings.Contains(strings.TrimSpace(text), "\n")
 }
 
 // checkArgs looks at every text in the arguments, names of members too. Those
@@ -68,8 +85,9 @@ func (c *Checks) checkArgs(args jsontext.Value, process bool) error {
 		case token.Kind() != '"':
 			continue
 		}
-		text, isName := token.String(), false
+		text, member, isName := token.String(), *inner, false
 		if kind, read := tokens.StackIndex(tokens.StackDepth()); kind == '{' && read%2 == 1 {
+			member = members[len(members)-2] // the object's own
 			*inner, isName = text, true
 		}
 		why := data(text)
@@ -79,12 +97,14 @@ func (c *Checks) checkArgs(args jsontext.Value, process bool) error {
 		if why != "" {
 			return refuse("args", "%.200q %s", text, why)
 		}
-		for _, p := range mayBePaths(text, *inner, command, isName) {
+		for _, p := range mayBePaths(text, member, command, isName) {
 			if looked++; looked > maxPaths {
 				return refuse("args", "hold more than %d texts that may be paths", maxPaths)
 			}
-			if command && !strings.HasPrefix(p, "/") && !c.begins(p) {
-				continue
+			if command {
+				if p = c.pathIn(p); p == "" {
+					continue
+				}
 			}
 			if err := c.checkPath(p); err != nil {
 				var refused *ActionError
@@ -103,32 +123,78 @@ func (c *Checks) checkArgs(args jsontext.Value, process bool) error {
 // Of a command every part may be one: those are that are absolute, or whose first
 // folder or file there is. Of data it is what a member holds that is named after
 // paths, and any other text that has the form of an absolute one, of a home, or
-// of one that leads to the folder above.
+// of one that leads to the folder above. So it is for names of members: files may
+// be an object of them.
 func mayBePaths(text, member string, command, isName bool) []string {
 	if command {
-		parts := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("=:, @", r) })
-		for i, part := range parts {
-			if len(part) > 2 && part[0] == '-' && part[1] != '-' {
-				parts[i] = part[2:] // -Ifolder
-			}
-		}
-		return parts
+		return partsOf(text)
 	}
-	scheme, _, isURL := strings.Cut(text, "://")
+	trimmed := strings.TrimSpace(text) // as a tool may
 	switch {
-	case isName, isURL && !strings.EqualFold(scheme, "file"):
+	case isName && !(looksLikePath(trimmed) || namesPath(member) && strings.Contains(text, "/")):
 		return nil
-	case namesPath(member), looksLikePath(text):
+	case isURL(trimmed) && !(holdsPath(member, text) && leadsAbove(trimmed)):
+		return nil
+	case isName, holdsPath(member, text), looksLikePath(trimmed):
 		return []string{text}
 	}
 	return nil
 }
 
+// partsOf are the parts of a command's text that are none of URLs.
+func partsOf(text string) (parts []string) {
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("=, ", r) }) {
+		if isURL(word) {
+			continue
+		}
+		parts = append(parts, strings.FieldsFunc(word, func(r rune) bool { return strings.ContainsRune(":@", r) })...)
+	}
+	return parts
+}
+
+// pathIn is the path that a part of a command is, or that follows the letters of
+// its options; "": there is none.
+func (c *Checks) pathIn(part string) string {
+	option := len(part) > 2 && part[0] == '-' && part[1] != '-'
+	if option {
+		part = part[2:] // -Ifolder
+	}
+	letters, _, found := strings.Cut(part, "/")
+	switch {
+	case strings.HasPrefix(part, "/"), c.begins(part):
+		return part
+	case option && found && !strings.ContainsFunc(letters, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }):
+		return part[len(letters):] // -xzf/etc/x
+	}
+	return ""
+}
+
+// isURL says whether a text begins as a URL does that has an authority (RFC 3986,
+// section 3), other than that of a file.
+func isURL(text string) bool {
+	scheme, rest, found := strings.Cut(text, "://")
+	if !found || len(scheme) < 2 || strings.EqualFold(scheme, "file") {
+		return false
+	}
+	for i, r := range scheme {
+		letter := r|0x20 >= 'a' && r|0x20 <= 'z'
+		if !letter && (i == 0 || !(r >= '0' && r <= '9') && !strings.ContainsRune("+-.", r)) {
+			return false
+		}
+	}
+	return rest != "" && !strings.ContainsAny(rest[:1], "/\\.")
+}
+
+// leadsAbove says whether a component of a text is that of the folder above.
+func leadsAbove(text string) bool {
+	return strings.Contains("/"+strings.ReplaceAll(text, "\\", "/")+"/", "/../")
+}
+
 // begins says whether the first component of a relative path exists, or nobody
 // can tell. That the folder itself does, ".", says nothing.
 func (c *Checks) begins(p string) bool {
-	first, _, _ := strings.Cut(strings.TrimPrefix(p, "./"), "/")
-	if first == "" || first == "." || len(first) > maxComponent {
+	first, _, _ := strings.Cut(path.Clean(p), "/")
+	if first == "." || len(first) > maxComponent {
 		return false
 	}
 	_, err := os.Lstat(filepath.Join(c.root, first))
@@ -138,12 +204,15 @@ func (c *Checks) begins(p string) bool {
 // looksLikePath says whether a text without white space is an absolute path, one
 // of a home, a file's URL, or leads to the folder above.
 func looksLikePath(text string) bool {
-	if len(text) > maxPath || strings.ContainsFunc(text, unicode.IsSpace) {
+	slashes := strings.ReplaceAll(text, "\\", "/")
+	if len(text) > maxPath {
+		slashes = path.Clean(slashes) // as a tool may, which makes /./…/./etc short
+	}
+	if len(slashes) > maxPath || strings.ContainsFunc(text, unicode.IsSpace) {
 		return false
 	}
-	slashes := strings.ReplaceAll(text, "\\", "/")
 	return strings.HasPrefix(slashes, "/") || strings.HasPrefix(slashes, "~") ||
-		len(text) >= 5 && strings.EqualFold(text[:5], "file:") || strings.Contains("/"+slashes+"/", "/../")
+		len(text) >= 5 && strings.EqualFold(text[:5], "file:") || leadsAbove(text)
 }
 
 // data says what is wrong with a text that no shell sees.
