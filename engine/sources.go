@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
@@ -26,6 +27,7 @@ func (s *sourceCounts) add(source string, count, most int) {
 	if *s == nil {
 		*s = sourceCounts{}
 	}
+	source = strings.ToValidUTF8(source, "\ufffd") // as JSON has it: two names must not become one key
 	if len(source) > mostSourceName {
 		cut := mostSourceName
 		for !utf8.RuneStart(source[cut]) {

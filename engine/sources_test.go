@@ -65,3 +65,22 @@ func TestAuditNamesSources(t *testing.T) {
 		}
 	}
 }
+
+// A source's name may be any bytes.
+func TestSourceThatIsNoText(t *testing.T) {
+	e := open(t, small(t))
+	all := outcomes(normal(1, 3, 8), 8)
+	all[0].Source, all[1].Source, all[2].Source = strings.Repeat("\x80", 200), "a\x80", "a\x81"
+	for _, got := range record(t, e, all) {
+		if got.Result != engine.Stored {
+			t.Errorf("got %+v, want it stored", got)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sources, _ := ofEvent(t, audited(t, e.Config()), "patterns")[0]["sources"].(map[string]any)
+	if sources["\ufffd"] != 1.0 || sources["a\ufffd"] != 2.0 {
+		t.Errorf("got %v", sources)
+	}
+}
