@@ -158,7 +158,7 @@ func openDirectory(config Config, o *options, writes bool, first *checkpoints.Pa
 		return nil, errors.Join(verification(err), d.Close())
 	}
 	if !writes {
-		d.following.last = d.recovery.Journal.Last.Sequence
+		d.following.last = d.recovery.Journal.Last
 	}
 	if writes {
 		if d.watch, err = openWatch(d, o); err != nil {
@@ -320,6 +320,11 @@ func (d *Directory) Close() error {
 		defer d.changing.unlock()
 		if d.complete && d.writes() && d.owned() == nil {
 			errs = append(errs, d.carryDetector())
+			if d.untold.Load() { // nobody tells them later
+				if d.tellReaders(); d.untold.Load() {
+					errs = append(errs, errUntold)
+				}
+			}
 		}
 		d.closed = true
 		errs = append(errs, d.audit.close(d.complete && d.owned() == nil))

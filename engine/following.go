@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"reflect"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/fdqc-cockpit/fdqc/checkpoints/journal"
 	"github.com/fdqc-cockpit/fdqc/engine/monitor"
 	"github.com/fdqc-cockpit/fdqc/engine/policy"
 )
@@ -24,18 +26,21 @@ import (
 // lookEvery is for how long a reader does not look.
 const lookEvery = time.Second
 
-// errOlder says that a directory holds less than it did.
-var errOlder = errors.New("an older state was put in the place of the data directory")
+// Why a directory that can be read is not obeyed.
+var (
+	errOlder = errors.New("an older state was put in the place of the data directory")
+	errOther = errors.New("another validator was put in the place of the data directory's: its weights or projections are not those in use")
+)
 
 // following is what a reader knows of the directory that it read. It is guarded
 // by Directory.changing.
 type following struct {
-	looked     atomic.Int64 // when it looked last; nanoseconds since 1970
-	lock       fs.FileInfo  // as it was before the directory was read; nil: absent
-	last       int64        // the journal record up to which that went
-	err        error        // why the directory cannot be read
-	leversOnly bool         // the memory is that of a file that was named
-	alarm      policy.State // of an alarm in this process; Normal: there was none
+	looked     atomic.Int64     // when it looked last; nanoseconds since 1970
+	lock       fs.FileInfo      // as it was before the directory was read; nil: absent
+	last       journal.Position // up to where in the journal that went
+	err        error            // why the directory cannot be read
+	leversOnly bool             // the memory is that of a file that was named
+	alarm      policy.State     // of an alarm in this process; Normal: there was none
 }
 
 // startFollowing comes before the directory is read. A lock that cannot be looked
@@ -108,11 +113,14 @@ func (d *Directory) readAgain() error {
 	if err := next.open(false, true); err != nil {
 		return err
 	}
-	last := next.recovery.Journal.Last.Sequence
-	if last < f.last {
-		return fmt.Errorf("%w: its journal ends at record %d, and went to %d", errOlder, last, f.last)
+	last := next.recovery.Journal.Last
+	if last.Sequence < f.last.Sequence {
+		return fmt.Errorf("%w: its journal ends at record %d, and went to %d", errOlder, last.Sequence, f.last.Sequence)
 	}
-	if !f.leversOnly && last > f.last {
+	if !reflect.DeepEqual(next.weights, d.weights) || !reflect.DeepEqual(next.projections, d.projections) {
+		return errOther
+	}
+	if !f.leversOnly && last != f.last { // a commit that was taken back had the same number
 		if err := d.memory.Reset(next.memory.Snapshot(), next.memory.Stats().Capacity); err != nil {
 			return err
 		}
@@ -165,7 +173,7 @@ var errUntold = errors.New("it is in force and in the journal, and programs that
 // told with the next change, or within monitor.check_interval. The caller holds
 // changing, or is alone.
 func (d *Directory) tellReaders() {
-	file, err := os.OpenFile(d.path(lockFile), os.O_WRONLY|syscall.O_NOFOLLOW, 0)
+	file, err := os.OpenFile(d.path(lockFile), os.O_WRONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err == nil {
 		var info fs.FileInfo
 		if info, err = file.Stat(); err == nil {

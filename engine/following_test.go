@@ -248,6 +248,27 @@ func TestReaderOfAnOlderState(t *testing.T) {
 	}
 }
 
+// The memory of another validator is nothing to judge by with these weights.
+func TestReaderOfAnotherValidator(t *testing.T) {
+	writer, r := startReader(t)
+	config := writer.Config()
+	must(t, writer.Close())
+	other := config
+	other.Persistence.Dir = filepath.Join(t.TempDir(), "other")
+	other.Safety.Seed++
+	d := directory(t, other)
+	for range 20 { // its journal goes farther
+		pullLevers(t, d, policy.Gamma, false)
+	}
+	must(t, d.Close())
+	must(t, os.RemoveAll(config.Persistence.Dir))
+	must(t, os.Rename(other.Persistence.Dir, config.Persistence.Dir))
+	r.wants(t, "another validator", engine.Block)
+	if got := r.log.String(); !strings.Contains(got, "another validator") {
+		t.Errorf("it does not say why:\n%s", got)
+	}
+}
+
 func lengthen(t *testing.T, path string) {
 	t.Helper()
 	info, err := os.Stat(path)
@@ -308,4 +329,15 @@ func TestReadersAreToldLater(t *testing.T) {
 	r.wants(t, "not told", engine.Allow)
 	record(t, writer, outcomes(normal(1, 2, 8), 8))
 	r.wants(t, "told with the next change", engine.Review)
+
+	lift = limitFiles(t, 1<<19)
+	if _, err := writer.Directory().Rollback(t.Context(), 0, "operator", "test"); err == nil || !strings.Contains(err.Error(), "not told") {
+		t.Errorf("rollback: got %v, want that readers are not told", err)
+	}
+	lift()
+	must(t, writer.Close())
+	r.wants(t, "told at the end", engine.Review)
+	if l := r.Directory().Levers(); l.Stage != policy.Alarmed {
+		t.Errorf("told at the end: got %+v, want the alarm", l)
+	}
 }

@@ -252,6 +252,9 @@ func (d *Directory) replace(ctx context.Context, verb, by, reason string, step l
 	if err := d.audit.flush(true); err != nil {
 		return nil, fmt.Errorf("%s is the memory now, and not on record yet: %w", saved.Path, err)
 	}
+	if d.untold.Load() {
+		return nil, fmt.Errorf("%s is the memory now: %w", saved.Path, errUntold)
+	}
 	d.logger.Warn("the memory was replaced", "step", verb, "from", source.path, "sequence", saved.Manifest.Sequence, "aside", aside, "by", by, "reason", reason)
 	return &Replacement{From: source.path, Checkpoint: saved, Aside: aside, Stats: d.memory.Stats(), Levers: d.Levers()}, nil
 }
