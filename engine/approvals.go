@@ -235,24 +235,43 @@ func (q *approvals) supersede(by *Approval) error {
 	if by.Supersedes == 0 {
 		return nil
 	}
-	why := fmt.Sprintf("asked about again at a higher risk, as %d", by.ID)
-	if _, found := q.pending.Get(by.Supersedes); found {
-		_, err := q.decide(by.Supersedes, Superseded, Judgement{At: by.AskedAt, Reason: why})
-		return err
+	_, err := q.end(by.Supersedes, Judgement{At: by.AskedAt, Reason: fmt.Sprintf("asked about again at a higher risk, as %d", by.ID)})
+	return err
+}
+
+// end has an approval that waits, or was given, count no more; of another one
+// nothing ends.
+func (q *approvals) end(id int64, j Judgement) (ended bool, err error) {
+	if _, found := q.pending.Get(id); found {
+		_, err := q.decide(id, Superseded, j)
+		return err == nil, err
 	}
-	a, found := q.newest.Get(by.Key)
-	if !found || a.ID != by.Supersedes || a.State != Approved {
-		return nil
+	a := q.said(id)
+	if a == nil || a.State != Approved {
+		return false, nil
 	}
 	again := *a
 	again.State = Superseded
-	var err error
 	if again.bytes, err = again.size(); err != nil {
-		return err
+		return false, err
 	}
 	q.bytes += again.bytes - a.bytes
 	q.decided.Set(again.order, &again)
-	return nil
+	if newest, found := q.newest.Get(a.Key); found && newest.ID == id {
+		q.newest.Set(a.Key, &again)
+	}
+	return true, nil
+}
+
+// said answers an approval that was decided on; nil: it is not remembered.
+func (q *approvals) said(id int64) (found *Approval) {
+	q.decided.Scan(func(_ int64, a *Approval) bool {
+		if a.ID == id {
+			found = a
+		}
+		return found == nil
+	})
+	return found
 }
 
 // find answers a pending approval.
@@ -261,12 +280,9 @@ func (q *approvals) find(id int64) (*Approval, error) {
 		return a, nil
 	}
 	not := &UndecidableError{ID: id}
-	q.decided.Scan(func(_ int64, a *Approval) bool {
-		if a.ID == id {
-			not.State, not.By = a.State, a.Decision.By
-		}
-		return a.ID != id
-	})
+	if a := q.said(id); a != nil {
+		not.State, not.By = a.State, a.Decision.By
+	}
 	return nil, not
 }
 
@@ -349,8 +365,13 @@ func (q *approvals) replayApproval(width int, r journal.Record) error {
 		}
 		i := 0
 		err := said.each(func(id int64) error {
-			_, err := q.decide(id, said.State, said.of(i))
+			j := said.of(i)
 			i++
+			if said.State == Superseded {
+				_, err := q.end(id, j)
+				return err
+			}
+			_, err := q.decide(id, said.State, j)
 			return err
 		})
 		if err != nil {

@@ -213,6 +213,46 @@ func TestRiskThatCreeps(t *testing.T) {
 	}
 }
 
+// TestARiskThatGrewWhileTheQueueIsFull leaves no approval of less in force.
+func TestARiskThatGrewWhileTheQueueIsFull(t *testing.T) {
+	config := onDisk(t)
+	config.Safety.MaxPendingApprovals = 1
+	d := directory(t, config)
+	rows := normal(1, 2, 8)
+	a, b := asks(rows, "a"), asks(rows[8:], "b")
+	ask(t, d, a)
+	if _, err := d.Decide(t.Context(), []int64{1}, true, false, "me", ""); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, d, b)
+	a[0].RawRisk, b[0].RawRisk = 0.95, 0.95
+	for range 2 {
+		if got := ask(t, d, a)[0]; got.Refused == "" {
+			t.Errorf("a at a higher risk: got %+v, want it refused", got)
+		}
+	}
+	if got := ask(t, d, b)[0]; got != (engine.Asked{ID: 3, State: engine.Pending}) {
+		t.Errorf("b at a higher risk: got %+v, want it to wait in place of what waited", got)
+	}
+	pending, decided := d.Approvals()
+	if len(pending) != 1 || len(decided) != 2 || decided[0].ID != 1 || decided[0].State != engine.Superseded || decided[1].State != engine.Superseded {
+		t.Errorf("got %+v pending and %+v decided, want both of before superseded", pending, decided)
+	}
+	queued := queue(t, d)
+	if got := queue(t, directory(t, config, engine.ReadOnly())); got != queued {
+		t.Errorf("a reader has\n%s\nwant\n%s", got, queued)
+	}
+	if _, err := d.Save(t.Context(), "test"); err != nil {
+		t.Fatal(err)
+	}
+	if got := queue(t, directory(t, config, engine.ReadOnly())); got != queued {
+		t.Errorf("after a checkpoint: a reader has\n%s\nwant\n%s", got, queued)
+	}
+	if said := ofEvent(t, audited(t, config), "decided"); len(said) != 2 || said[1]["state"] != "superseded" {
+		t.Errorf("on record: got %v, want the decision and one end of it", said)
+	}
+}
+
 // TestApprovalsOutliveTheirSegments drops all checkpoints but one, rolls back
 // and replays from an older checkpoint: the queue is the same.
 func TestApprovalsOutliveTheirSegments(t *testing.T) {

@@ -54,8 +54,14 @@ func (d *Directory) AskApproval(ctx context.Context, asks []Ask, by string) (ans
 			if err != nil {
 				return nil, err
 			}
-			if !tx.approvals.room(len(entry.Payload), c.MaxPendingApprovals) {
+			if !tx.approvals.room(len(entry.Payload), c.MaxPendingApprovals, a.Supersedes) {
 				answers[i].Refused = ErrApprovalsFull.Error()
+				// What was approved before is no more, all the same.
+				ended, err := tx.approvals.endUnasked(a.Supersedes, now)
+				if err != nil {
+					return nil, err
+				}
+				entries = append(entries, ended...)
 				continue
 			}
 			if err := tx.approvals.take(a, len(entry.Payload)); err != nil {
@@ -72,9 +78,22 @@ func (d *Directory) AskApproval(ctx context.Context, asks []Ask, by string) (ans
 	return answers, nil
 }
 
-// room says whether another one can wait.
-func (q *approvals) room(bytes, most int) bool {
-	return q.pending.Len() < most && q.waiting+bytes <= maxApprovalBytes
+// room says whether another one can wait, in place of the one that it supersedes.
+func (q *approvals) room(bytes, most int, supersedes int64) bool {
+	count, waiting := q.pending.Len(), q.waiting
+	if a, found := q.pending.Get(supersedes); found {
+		count, waiting = count-1, waiting-a.bytes
+	}
+	return count < most && waiting+bytes <= maxApprovalBytes
+}
+
+// endUnasked ends an approval for which nothing waits instead; 0: none.
+func (q *approvals) endUnasked(id int64, now time.Time) ([]journal.Entry, error) {
+	said := decision{State: Superseded, Judgement: Judgement{At: now, Reason: "asked about again at a higher risk, while no more could wait"}}
+	if ended, err := q.end(id, said.Judgement); err != nil || !ended {
+		return nil, err
+	}
+	return said.entries([]int64{id})
 }
 
 // utilization is how full the queue is, by number or by bytes, 0 to 1.
