@@ -248,6 +248,22 @@ func TestReaderOfAnOlderState(t *testing.T) {
 	}
 }
 
+// A reader that is there before the writer learns of what that one makes.
+func TestReaderBeforeTheWriter(t *testing.T) {
+	config := onDisk(t)
+	r := &longReader{clock: newClock(), row: make([]float32, 8)}
+	r.row[0] = 1
+	r.Engine = open(t, config, engine.ReadOnly(), engine.WithClock(r.clock.now),
+		engine.WithLogger(hclog.New(&hclog.LoggerOptions{Output: &r.log, Level: hclog.Info})))
+	r.wants(t, "empty", engine.Review)
+	writer := open(t, config)
+	record(t, writer, []engine.Outcome{{Embedding: r.row, IsSafe: true}})
+	pullLevers(t, writer.Directory(), policy.Gamma, false)
+	r.wants(t, "made", engine.Allow)
+	pullLevers(t, writer.Directory(), "", true)
+	r.wants(t, "safe mode", engine.Review)
+}
+
 // The memory of another validator is nothing to judge by with these weights.
 func TestReaderOfAnotherValidator(t *testing.T) {
 	writer, r := startReader(t)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -32,7 +33,7 @@ type quotas struct {
 
 // key is the source whose quota a name uses.
 func (q *quotas) key(name string, now time.Time) string {
-	if len(name) >= longName || name < " " {
+	if len(name) >= longName || name < " " || !utf8.ValidString(name) { // the state is JSON
 		sum := sha256.Sum256([]byte(name))
 		name = hex.EncodeToString(sum[:])
 	}

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -280,6 +281,28 @@ func TestQuota(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	if key := q.key(long, at.at); len(key) > longName || key == q.key(long+"y", at.at) {
 		t.Errorf("long name: got %q, want a short key of its own", key)
+	}
+}
+
+// A name that is no UTF-8 has its own quota after a restart too.
+func TestSourcesThatAreNoText(t *testing.T) {
+	q := quotas{quota: 10, window: time.Hour, sources: map[string]Consumed{}}
+	at := time.Unix(1e9, 0)
+	for i, name := range []string{"a\x80", "a\x81"} {
+		q.use(q.key(name, at), float64(i+1), at)
+	}
+	text, err := json.Marshal(q.sources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.sources = nil
+	if err := json.Unmarshal(text, &q.sources); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"a\x80", "a\x81"} {
+		if got := q.used(q.key(name, at), at); got != float64(i+1) {
+			t.Errorf("%q: used %v, want %d", name, got, i+1)
+		}
 	}
 }
 
