@@ -352,11 +352,14 @@ func (d *Directory) journaledResize(capacity int) error {
 	return nil
 }
 
+// replaces says whether a checkpoint's reason is that it put another memory in.
+func replaces(reason string) bool { return reason == "rollback" || reason == "restore" }
+
 // finishReplacement adds the record of a replacement whose writer ended
 // between its checkpoint and its record.
 func (d *Directory) finishReplacement(loaded *store.Loaded, r *replay) error {
 	reason := loaded.Manifest.Reason
-	if reason != "rollback" && reason != "restore" || r.met {
+	if !replaces(reason) || r.met {
 		return nil
 	}
 	if r.changes > 0 {

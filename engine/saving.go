@@ -19,6 +19,9 @@ func (d *Directory) Save(ctx context.Context, reason string) (store.Checkpoint, 
 
 // SaveBy is Save on behalf of somebody else than the user of this process.
 func (d *Directory) SaveBy(ctx context.Context, by, reason string) (store.Checkpoint, error) {
+	if replaces(reason) {
+		return store.Checkpoint{}, fmt.Errorf("save: the reason %q is that of another memory put in, expected another one", reason)
+	}
 	if err := d.saving.lock(ctx); err != nil {
 		return store.Checkpoint{}, fmt.Errorf("save: %w", err)
 	}

@@ -110,3 +110,68 @@ func journalSize(t *testing.T, config engine.Config) (bytes, segments int) {
 	}
 	return bytes, len(all)
 }
+
+// TestSaveAfterARollbackThatFailed: of an attempt that failed before it, and of
+// what came between, nothing is lost.
+func TestSaveAfterARollbackThatFailed(t *testing.T) {
+	if library == nil {
+		t.Skip("run make build: there is no shim to compute with")
+	}
+	if os.Getenv(aloneVariable) == "" {
+		inAProcess(t, "^TestSaveAfterARollbackThatFailed$")
+		return
+	}
+	config := onDisk(t)
+	config.Persistence.AutoSaveInterval = 0
+	e := open(t, config)
+	d := e.Directory()
+	if _, err := d.Save(t.Context(), "rollback"); err == nil {
+		t.Error("a save that calls itself a rollback: got no error")
+	}
+	for seed := range uint64(2) {
+		record(t, e, outcomes(normal(1+seed, 600, 8), 8))
+		hold(t, d, normal(5+seed, 20, 8))
+		if _, err := e.Save(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(t, d, asks(normal(3, 2, 8), "a", "b"))
+	lift := limitFiles(t, 40_000)
+	on := true
+	for round := range uint64(2) {
+		if _, err := e.Save(t.Context()); !errors.Is(err, syscall.EFBIG) {
+			t.Fatalf("save: got %v, want EFBIG", err)
+		}
+		if _, err := d.PullLever(t.Context(), engine.LeverChange{RequireHumanApproval: &on, By: "operator"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Rollback(t.Context(), 0, "operator", "test"); !errors.Is(err, syscall.EFBIG) {
+			t.Fatalf("rollback: got %v, want EFBIG", err)
+		}
+		record(t, e, outcomes(normal(10+round, 2, 8), 8))
+		ask(t, d, asks(normal(20+round, 1, 8), "c"))
+	}
+	if _, err := d.Prune(t.Context(), 1, "operator"); err != nil {
+		t.Fatal(err)
+	}
+	lift()
+	want := everything(d)
+	crashed := config
+	crashed.Persistence.Dir = copyTree(t, config.Persistence.Dir)
+	if got, _, err := opened(crashed); err != nil || got != want {
+		t.Errorf("after a crash there is another memory, %v", err)
+	}
+	if _, err := e.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Prune(t.Context(), 1, "operator"); err != nil {
+		t.Fatal(err)
+	}
+	must(t, e.Close())
+	if got, damaged, err := opened(config); err != nil || damaged > 0 || got != want {
+		t.Errorf("opened again: another memory, %d damaged, %v", damaged, err)
+	}
+	if report, err := engine.VerifyAudit(config, nil); err != nil || report.JournalBehind != 0 || report.CheckpointsBehind != 0 {
+		t.Errorf("audit log: got %+v, %v, want it complete", report, err)
+	}
+}
