@@ -112,7 +112,10 @@ func (h *histogram) observe(v float64) {
 	h.sum += v
 	cell := h.scale.cell(float32(v))
 	h.cells[cell]++
-	if bucket := nativeBucket(v); cell == len(h.cells)-1 && bucket != h.scale.native[cell] {
+	if cell < len(h.cells)-1 {
+		return
+	}
+	if bucket := nativeBucket(v); bucket != h.scale.native[cell] {
 		if h.beyond == nil {
 			h.beyond = map[int32]uint64{}
 		}
