@@ -363,12 +363,18 @@ func (q *approvals) replayApproval(width int, r journal.Record) error {
 		if err := json.Unmarshal(r.Payload, &said); err != nil {
 			return fmt.Errorf("%w: %w", errOperation, err)
 		}
+		if !slices.Contains([]ApprovalState{Approved, Denied, Expired, Superseded}, said.State) {
+			return fmt.Errorf("%w: %q is no decision", errOperation, said.State)
+		}
 		i := 0
 		err := said.each(func(id int64) error {
 			j := said.of(i)
 			i++
 			if said.State == Superseded {
-				_, err := q.end(id, j)
+				ended, err := q.end(id, j)
+				if err == nil && !ended {
+					err = &UndecidableError{ID: id}
+				}
 				return err
 			}
 			_, err := q.decide(id, said.State, j)

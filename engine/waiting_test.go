@@ -107,6 +107,7 @@ func TestRecordsOfBefore(t *testing.T) {
 	for record, kind := range map[string]int{
 		`{"ids":"1-9223372036854775807",` + who + `}`: 7, `{"ids":"2-1",` + who + `}`: 7, `{"ids":"0",` + who + `}`: 7, `{"ids":"1,,2",` + who + `}`: 7,
 		`{"ids":"1-2,2",` + who + `}`: 7, `{"ids":"x",` + who + `}`: 7, `{"id":9,` + who + `}`: 7, `{` + who + `}`: 7, `{"ids":"-1",` + who + `}`: 7,
+		`{"ids":"1-9223372036854775807","state":"superseded",` + who + `}`: 10, `{"ids":"1","state":"pending",` + who + `}`: 10, `{"ids":"1","state":"else",` + who + `}`: 10,
 		`{"ids":"1-9","state":"denied",` + who + `}`: 10, `{"id":-1,"state":"denied",` + who + `}`: 10, `{"state":"denied",` + who + `}`: 10,
 	} {
 		if err := d.Say(t.Context(), kind, record); err == nil {
