@@ -94,6 +94,9 @@ func TestProcessesAndArguments(t *testing.T) {
 		{free, `{"tool":"write","args":{"files":{"/etc/passwd":"x"}}}`, "args"}, {free, `{"tool":"write","args":{"x":{"../y":1}}}`, "args"}, {free, `{"tool":"write","args":{"files":{"a/b":"x","c":"y"}}}`, ""},
 		{free, `{"tool":"write","args":{"file_name":"a:b"}}`, "args"}, {free, `{"tool":"write","args":{"fileName":"a:b"}}`, "args"}, {free, `{"tool":"write","args":{"PDFPath":"a:b"}}`, "args"}, {free, `{"tool":"write","args":{"file_size":"a:b","name":"a:b"}}`, ""},
 		{free, `{"tool":"notebook","args":{"notebook_path":"a.ipynb","new_source":"for x in y: z","source":"import os\nprint(1)\n"}}`, ""}, {free, `{"tool":"move","args":{"source":"a:b"}}`, "args"}, {free, `{"tool":"move","args":{"source":"/etc/passwd\n"}}`, "args"},
+		{free, `{"tool":"bash","args":{"command":"go test ./engine -run X","timeout":5}}`, ""}, {free, `{"tool":"editor","args":{"command":"str_replace","path":"a.go","new_str":"a; b | c"}}`, ""},
+		{free, `{"tool":"bash","args":{"command":"cat /etc/passwd"}}`, "args"}, {free, `{"tool":"bash","args":{"command":"ls; id"}}`, "args"}, {free, `{"tool":"bash","args":{"shellCommand":"$(id)"}}`, "args"}, {free, `{"tool":"bash","args":{"commands":["ls","a | b"]}}`, "args"}, {free, `{"tool":"bash","args":{"cmd":["ls","../x"]}}`, "args"},
+		{some, `{"tool":"bash","args":{"command":"git log -1"}}`, ""}, {some, `{"tool":"bash","args":{"command":"rm -r x"}}`, "args"}, {some, `{"tool":"bash","args":{"command":"X=1 git log"}}`, "args"}, {some, `{"tool":"editor","args":{"command":"view"}}`, ""},
 		{free, `{"tool":"a b"}`, "tool"}, {free, `{"tool":"a;b"}`, "tool"}, {free, `{"tool":"\u0430"}`, "tool"}, {free, `{"tool":"` + strings.Repeat("x", 257) + `"}`, "tool"}, {free, `{"tool":"a\n"}`, "tool"},
 		{free, `{"tool":"mcp__fs.read-file:v1/x"}`, ""},
 	} {

@@ -31,12 +31,10 @@ var pathNames = map[string]bool{
 // files, or something else: new_source may be a program.
 var endNames = map[string]bool{"src": true, "dst": true, "source": true, "destination": true}
 
-// namesPath says whether a member is one that holds paths: the last word of its
-// name decides, or the last two, as in file_name, in snake_case, kebab-case or
-// camelCase.
-func namesPath(member string) bool {
+// words are those of a member's name, in snake_case, kebab-case or camelCase,
+// without a number at its end.
+func words(member string) (words []string) {
 	runes := []rune(strings.TrimRight(member, "_-. 0123456789"))
-	var words []string
 	from := 0
 	for i := 1; i <= len(runes); i++ {
 		switch {
@@ -49,8 +47,28 @@ func namesPath(member string) bool {
 		words = append(words, strings.ToLower(strings.Trim(string(runes[from:i]), "_-. ")))
 		from = i
 	}
+	return words
+}
+
+// namesPath says whether a member is one that holds paths: the last word of its
+// name decides, or the last two, as in file_name.
+func namesPath(member string) bool {
+	words := words(member)
 	last := len(words) - 1
 	return last >= 0 && pathNames[words[last]] || last >= 1 && pathNames[words[last-1]+words[last]]
+}
+
+// namesCommand says whether a member is one that holds what a shell is given.
+func namesCommand(member string) bool {
+	words := words(member)
+	if len(words) == 0 {
+		return false
+	}
+	switch words[len(words)-1] {
+	case "command", "commands", "cmd", "cmds", "cmdline":
+		return true
+	}
+	return false
 }
 
 // holdsPath says whether a text is a path because of the member that holds it.
@@ -60,10 +78,11 @@ func holdsPath(member, text string) bool {
 }
 
 // checkArgs looks at every text in the arguments, names of members too. Those
-// of a program, and those that are one text, may reach a shell. Others are
-// data: what no text holds is refused, and a path that is not allowed.
+// of a program, those that are one text, and those of a member that is named
+// after commands, may reach a shell. Others are data: what no text holds is
+// refused, and a path that is not allowed.
 func (c *Checks) checkArgs(args jsontext.Value, process bool) error {
-	command := process || args.Kind() == '"'
+	all := process || args.Kind() == '"'
 	tokens := jsontext.NewDecoder(bytes.NewReader(args))
 	// The member that a value belongs to, of each object and list around it.
 	members := []string{""}
@@ -90,12 +109,19 @@ func (c *Checks) checkArgs(args jsontext.Value, process bool) error {
 			member = members[len(members)-2] // the object's own
 			*inner, isName = text, true
 		}
+		command := all || !isName && namesCommand(member)
 		why := data(text)
 		if why == "" && command {
 			why = argument(text)
 		}
 		if why != "" {
 			return refuse("args", "%.200q %s", text, why)
+		}
+		// One word is what an editor calls what it does, too.
+		if words := strings.Fields(text); command && !all && len(words) > 1 {
+			if err := c.checkProcess(words[0]); err != nil {
+				return inArgs(err)
+			}
 		}
 		for _, p := range mayBePaths(text, member, command, isName) {
 			if looked++; looked > maxPaths {
@@ -107,14 +133,19 @@ func (c *Checks) checkArgs(args jsontext.Value, process bool) error {
 				}
 			}
 			if err := c.checkPath(p); err != nil {
-				var refused *ActionError
-				if errors.As(err, &refused) {
-					return refuse("args", "%s", refused.Reason)
-				}
-				return err
+				return inArgs(err)
 			}
 		}
 	}
+}
+
+// inArgs says of a refusal that it is about the arguments.
+func inArgs(err error) error {
+	var refused *ActionError
+	if errors.As(err, &refused) {
+		return refuse("args", "%s", refused.Reason)
+	}
+	return err
 }
 
 // mayBePaths answers the parts of a text that are paths, as far as the text can
