@@ -74,7 +74,7 @@ func TestDeliveries(t *testing.T) {
 		{"closes the connection, then works", []int{0, 200}, 2, ""},
 		{"too many, with Retry-After", []int{429, 200}, 2, ""},
 		{"fails always", []int{500}, 3, "answered status 500"},
-		{"closes every connection", []int{0}, 3, "EOF"},
+		{"closes every connection", []int{0}, 3, "was not delivered"},
 		{"refuses", []int{403}, 1, "answered status 403"},
 		{"not there", []int{404}, 1, "answered status 404"},
 		{"redirects", []int{302}, 1, "a redirect, which is not followed"},
