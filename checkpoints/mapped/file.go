@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"unsafe"
+
+	"github.com/fdqc-cockpit/fdqc/checkpoints/disk"
 )
 
 // ErrChanged is matched when a file was cut or written to while it was mapped.
@@ -42,7 +44,7 @@ func Open(path string) (*File, error) {
 		return nil, fmt.Errorf("map: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("map %s: it is a %s: %w", path, kindOf(info.Mode()), ErrIrregular)
+		return nil, fmt.Errorf("map %s: it is a %s: %w", path, disk.Kind(info.Mode()), ErrIrregular)
 	}
 	// Without blocking, should a pipe have taken the name since.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -62,7 +64,7 @@ func (f *File) mapPages() error {
 		return fmt.Errorf("map: %w", err)
 	}
 	if !f.info.Mode().IsRegular() {
-		return fmt.Errorf("map %s: it is a %s: %w", f.path, kindOf(f.info.Mode()), ErrIrregular)
+		return fmt.Errorf("map %s: it is a %s: %w", f.path, disk.Kind(f.info.Mode()), ErrIrregular)
 	}
 	size := f.info.Size()
 	if size == 0 {
@@ -156,18 +158,4 @@ func (f *File) Close() error {
 		f.data = nil
 	}
 	return errors.Join(err, f.file.Close())
-}
-
-func kindOf(mode fs.FileMode) string {
-	switch {
-	case mode.IsDir():
-		return "directory"
-	case mode&fs.ModeNamedPipe != 0:
-		return "pipe"
-	case mode&fs.ModeSocket != 0:
-		return "socket"
-	case mode&fs.ModeDevice != 0:
-		return "device"
-	}
-	return "special file"
 }
