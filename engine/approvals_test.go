@@ -46,6 +46,21 @@ func queue(t *testing.T, d *engine.Directory) string {
 	return string(text)
 }
 
+// lasts wants a reader to find the same approvals, before a checkpoint and after.
+func lasts(t *testing.T, d *engine.Directory, config engine.Config) {
+	t.Helper()
+	queued := queue(t, d)
+	if got := queue(t, directory(t, config, engine.ReadOnly())); got != queued {
+		t.Errorf("a reader has\n%s\nwant\n%s", got, queued)
+	}
+	if _, err := d.Save(t.Context(), "test"); err != nil {
+		t.Fatal(err)
+	}
+	if got := queue(t, directory(t, config, engine.ReadOnly())); got != queued {
+		t.Errorf("after a checkpoint: a reader has\n%s\nwant\n%s", got, queued)
+	}
+}
+
 func TestApprovals(t *testing.T) {
 	config := onDisk(t)
 	config.Safety.MaxPendingApprovals = 3
@@ -178,16 +193,7 @@ func TestAnApprovalIsForARisk(t *testing.T) {
 						t.Errorf("approving the first: got %v", err)
 					}
 				}
-				queued := queue(t, d)
-				if got := queue(t, directory(t, config, engine.ReadOnly())); got != queued {
-					t.Errorf("a reader has\n%s\nwant\n%s", got, queued)
-				}
-				if _, err := d.Save(t.Context(), "test"); err != nil {
-					t.Fatal(err)
-				}
-				if got := queue(t, directory(t, config, engine.ReadOnly())); got != queued {
-					t.Errorf("after a checkpoint: a reader has\n%s\nwant\n%s", got, queued)
-				}
+				lasts(t, d, config)
 			})
 		}
 	}
@@ -238,16 +244,7 @@ func TestARiskThatGrewWhileTheQueueIsFull(t *testing.T) {
 	if len(pending) != 1 || len(decided) != 2 || decided[0].ID != 1 || decided[0].State != engine.Superseded || decided[1].State != engine.Superseded {
 		t.Errorf("got %+v pending and %+v decided, want both of before superseded", pending, decided)
 	}
-	queued := queue(t, d)
-	if got := queue(t, directory(t, config, engine.ReadOnly())); got != queued {
-		t.Errorf("a reader has\n%s\nwant\n%s", got, queued)
-	}
-	if _, err := d.Save(t.Context(), "test"); err != nil {
-		t.Fatal(err)
-	}
-	if got := queue(t, directory(t, config, engine.ReadOnly())); got != queued {
-		t.Errorf("after a checkpoint: a reader has\n%s\nwant\n%s", got, queued)
-	}
+	lasts(t, d, config)
 	if said := ofEvent(t, audited(t, config), "decided"); len(said) != 2 || said[1]["state"] != "superseded" {
 		t.Errorf("on record: got %v, want the decision and one end of it", said)
 	}

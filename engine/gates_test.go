@@ -42,18 +42,25 @@ func TestJudgingDoesNotWaitForTheDisk(t *testing.T) {
 	}
 }
 
-func TestChangesThatWaitShareACommit(t *testing.T) {
+// ownDirectory is a new directory and its configuration.
+func ownDirectory(t *testing.T) (*Directory, Config) {
+	t.Helper()
 	config := DefaultConfig()
 	config.Persistence.Dir = t.TempDir()
 	d, err := OpenDirectory(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := d.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
+	return d, config
+}
+
+func TestChangesThatWaitShareACommit(t *testing.T) {
+	d, config := ownDirectory(t)
 	if err := d.changing.lock(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -108,17 +115,7 @@ func TestChangesThatWaitShareACommit(t *testing.T) {
 // other made of them. Nothing may be loosened here, since nothing can be put on
 // record.
 func TestWhetherALeverLoosensIsJudgedWhereItIsPulled(t *testing.T) {
-	config := DefaultConfig()
-	config.Persistence.Dir = t.TempDir()
-	d, err := OpenDirectory(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := d.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	d, config := ownDirectory(t)
 	folder := filepath.Join(config.Persistence.Dir, auditFolder)
 	move := func(from, to string) {
 		t.Helper()
